@@ -1,0 +1,221 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/targate/targate/core/buf"
+	"github.com/targate/targate/core/scsi"
+	"github.com/targate/targate/core/sense"
+	"github.com/targate/targate/core/taskset"
+)
+
+// ErrWouldBlock is how a handler refuses to run on the caller's goroutine: nothing
+// has been done, and the core calls Execute again from a worker with NoWait unset.
+var ErrWouldBlock = errors.New("would block")
+
+// Port is the side of a command that the transport implements: where its data goes
+// and who is told that it ended.
+type Port interface {
+	// Room gives n bytes for c's Data-In, valid until the response has left. nil:
+	// over the byte budget.
+	Room(c *Command, n int) []byte
+	// Own is called, on the goroutine that submitted c, when c is about to leave it:
+	// Out must not lie in a buffer that the transport uses again, and any Room is
+	// taken back (Execute asks anew). false: the byte budget does not allow that.
+	Own(c *Command) bool
+	// Done takes back a command that ended on another goroutine than that which
+	// submitted it. Aborted commands come back too.
+	Done(c *Command)
+}
+
+// Command is one SCSI task as a handler sees it. The transport owns it and uses it
+// again: after Execute returns, a handler keeps neither it nor its slices.
+//
+// A Command is a context.Context that ends when the task is aborted.
+type Command struct {
+	taskset.Task
+
+	Path *Path // the I_T_L nexus that it came by
+	Tag  uint64
+	CDB  []byte // as long as its Row says
+	Row  *Row
+
+	// What the transport expects to move, from its own header. HasExpected is
+	// false on a transport that has no such field; then the CDB alone counts.
+	ExpectedIn, ExpectedOut uint32
+	HasExpected             bool
+
+	// NoWait: the caller cannot wait. A handler that would block returns
+	// ErrWouldBlock before it has done anything.
+	NoWait bool
+
+	// Out is the Data-Out as received: OutLen bytes, or fewer when the transport
+	// expected to move less than the CDB asks for.
+	Out    []byte
+	OutLen int // what the CDB asks for
+
+	// InLen is how many bytes of Data-In the CDB asks for; the handler lowers it to
+	// what there is to return. InMax of them may be moved: fewer than InLen when the
+	// transport expects less. The transport makes the residual of the difference.
+	InLen, InMax int
+	// In is the Data-In, made by Room: In[:Moved()] is sent.
+	In []byte
+
+	// Lent, when set by the handler instead of filling In, is the Data-In as slices
+	// of its own memory, unchanged until Release is called by the transport.
+	Lent    [][]byte
+	Release Releaser
+
+	// The outcome, set by the core from what Execute returned.
+	Status   scsi.Status
+	SenseLen int
+	sense    [sense.MaxLen]byte
+
+	Port Port
+	// OutBuf and InBuf hold Out and In when they are pooled; the transport's.
+	OutBuf, InBuf *buf.Buf
+
+	cdb [16]byte
+
+	mu     sync.Mutex
+	done   chan struct{} // made by the first Done()
+	cancel bool
+}
+
+// Releaser takes lent memory back.
+type Releaser interface{ Release() }
+
+// Sense is the sense data of a CHECK CONDITION.
+func (c *Command) Sense() []byte { return c.sense[:c.SenseLen] }
+
+// SetCDB gives the command its CDB. Up to 16 bytes are copied; longer ones are
+// kept, so b must outlive the command.
+func (c *Command) SetCDB(b []byte) {
+	if len(b) <= len(c.cdb) {
+		n := copy(c.cdb[:], b)
+		clear(c.cdb[n:])
+		c.CDB = c.cdb[:]
+		return
+	}
+	c.CDB = b
+}
+
+// Reset makes c ready for the next task. The transport has freed its buffers.
+func (c *Command) Reset() {
+	c.Path, c.Row = nil, nil
+	c.NoWait = false
+	c.Out, c.OutLen, c.In, c.InLen, c.InMax = nil, 0, nil, 0, 0
+	c.Lent, c.Release = nil, nil
+	c.OutBuf, c.InBuf = nil, nil
+	c.Status, c.SenseLen = scsi.Good, 0
+	if c.done != nil || c.cancel {
+		c.mu.Lock()
+		c.done, c.cancel = nil, false
+		c.mu.Unlock()
+	}
+}
+
+// Room gives the handler InMax bytes to fill with Data-In. They hold garbage at
+// first: a handler that fills fewer lowers InLen. The error is TASK SET FULL, to be
+// returned as it is.
+func (c *Command) Room() ([]byte, error) {
+	if c.In == nil && c.InMax > 0 {
+		if c.In = c.Port.Room(c, c.InMax); c.In == nil {
+			return nil, sense.TaskSetFull
+		}
+	}
+	return c.In, nil
+}
+
+// Moved is how many bytes of Data-In go to the initiator.
+func (c *Command) Moved() int { return min(c.InLen, c.InMax) }
+
+// Reply is how a handler returns parameter data: b, cut to the allocation length
+// of the CDB and to the room that there is.
+func (c *Command) Reply(b []byte) error {
+	c.InLen = min(c.InLen, len(b))
+	in, err := c.Room()
+	if err != nil {
+		return err
+	}
+	copy(in, b[:c.InLen])
+	return nil
+}
+
+// Fail ends c with err without any other effect: for what is refused before it
+// enters a task set.
+func (c *Command) Fail(err error) {
+	c.setOutcome(err)
+}
+
+// setOutcome turns what Execute returned into status and sense. It is the only
+// place that does.
+func (c *Command) setOutcome(err error) {
+	if err == nil {
+		c.Status = scsi.Good
+		return
+	}
+	var st sense.Status
+	if errors.As(err, &st) {
+		c.Status = scsi.Status(st)
+		return
+	}
+	e := sense.Of(err)
+	c.Status = scsi.CheckCondition
+	descriptor := c.Path != nil && c.Path.unit.control.DSense.Load()
+	c.SenseLen = len(e.Append(c.sense[:0], descriptor))
+	if e.Cause != nil && c.Path != nil {
+		c.Path.unit.logFailure(c, e)
+	}
+}
+
+// Deadline is never set: an initiator's timeout arrives as ABORT TASK.
+func (c *Command) Deadline() (time.Time, bool) { return time.Time{}, false }
+
+// Done is closed when the task is aborted. It costs an allocation; a handler that
+// does not wait need not ask.
+func (c *Command) Done() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done == nil {
+		c.done = make(chan struct{})
+		if c.cancel {
+			close(c.done)
+		}
+	}
+	return c.done
+}
+
+// Err is context.Canceled once the task is aborted.
+func (c *Command) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cancel {
+		return context.Canceled
+	}
+	return nil
+}
+
+// Value carries nothing.
+func (c *Command) Value(any) any { return nil }
+
+// TaskCancel tells the handler that its task is aborted (taskset.Owner).
+func (c *Command) TaskCancel(*taskset.Task) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.cancel {
+		c.cancel = true
+		if c.done != nil {
+			close(c.done)
+		}
+	}
+}
+
+// TaskEnabled carries c out on a worker (taskset.Owner).
+func (c *Command) TaskEnabled(*taskset.Task) { c.Path.unit.work(c) }
+
+// TaskAborted gives c back to the transport: it never ran (taskset.Owner).
+func (c *Command) TaskAborted(*taskset.Task) { c.Port.Done(c) }

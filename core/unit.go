@@ -1,0 +1,353 @@
+package core
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/targate/targate/core/scsi"
+	"github.com/targate/targate/core/sense"
+	"github.com/targate/targate/core/taskset"
+)
+
+// Unit is a logical unit: what the core owns around a Handler.
+type Unit struct {
+	name    string
+	h       Handler
+	prof    Profile
+	table   *Table
+	control *Control
+	state   State
+	log     *slog.Logger
+	set     taskset.Set
+
+	mu      sync.Mutex // guards paths, retired, closed
+	paths   map[*Path]struct{}
+	retired Stats // of paths that are gone
+	closed  bool
+
+	active sync.WaitGroup // commands between Admit and the end of Execute
+}
+
+// UnitOptions are the optional parts of a Unit.
+type UnitOptions struct {
+	State State
+	Log   *slog.Logger // nil: slog.Default
+}
+
+// NewUnit puts the core around h. The unit owns h and closes it.
+func NewUnit(name string, h Handler, o UnitOptions) (*Unit, error) {
+	u := &Unit{name: name, h: h, prof: h.Profile(), state: o.State, log: o.Log,
+		paths: map[*Path]struct{}{}}
+	if u.log == nil {
+		u.log = slog.Default()
+	}
+	u.log = u.log.With("device", name)
+	if u.prof.MaxTransfer == 0 {
+		u.prof.MaxTransfer = DefaultMaxTransfer
+	}
+	if u.prof.BlockSize == nil {
+		u.prof.BlockSize = func() uint32 { return 1 }
+	}
+	if u.control = u.prof.Control; u.control == nil {
+		u.control = &Control{}
+	}
+	t, err := NewTable(append(ownRows(), u.prof.Rows...))
+	if err != nil {
+		return nil, fmt.Errorf("device %s: %w", name, err)
+	}
+	u.table = t
+	if err := h.Attach(u); err != nil {
+		return nil, fmt.Errorf("device %s: %w", name, err)
+	}
+	return u, nil
+}
+
+// Name is the device's name in the configuration.
+func (u *Unit) Name() string { return u.name }
+
+// Handler is what the unit was made around.
+func (u *Unit) Handler() Handler { return u.h }
+
+// Type is the unit's peripheral device type.
+func (u *Unit) Type() scsi.DeviceType { return u.prof.Type }
+
+// Rows are all commands of the unit (Host).
+func (u *Unit) Rows() []*Row { return u.table.Rows() }
+
+// State is where saved values live, or nil (Host).
+func (u *Unit) State() State { return u.state }
+
+// Ports are the target ports by which the unit is reached now (Host).
+func (u *Unit) Ports() []*TargetPort {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	seen := map[*TargetPort]bool{}
+	var ports []*TargetPort
+	for p := range u.paths {
+		if tp := p.nexus.Target; !seen[tp] {
+			seen[tp] = true
+			ports = append(ports, tp)
+		}
+	}
+	return ports
+}
+
+// Stats are the unit's counters (Host).
+func (u *Unit) Stats() Stats {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	s := u.retired
+	for p := range u.paths {
+		s.Add(p.stats.load())
+	}
+	return s
+}
+
+// Raise establishes a unit attention on every path but except (Host).
+func (u *Unit) Raise(ua *sense.Error, except *Path) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for p := range u.paths {
+		if p != except {
+			p.Raise(ua)
+		}
+	}
+}
+
+// Tasks is the unit's task set.
+func (u *Unit) Tasks() *taskset.Set { return &u.set }
+
+// Close waits for the commands that run, then closes the handler. The caller has
+// unmapped the unit everywhere, so none is new.
+func (u *Unit) Close() error {
+	u.mu.Lock()
+	if u.closed {
+		u.mu.Unlock()
+		return nil
+	}
+	u.closed = true
+	u.mu.Unlock()
+	u.active.Wait()
+	return u.h.Close()
+}
+
+func (u *Unit) attach(p *Path, first bool) {
+	u.mu.Lock()
+	u.paths[p] = struct{}{}
+	u.mu.Unlock()
+	if first {
+		p.Raise(sense.New(sense.UnitAttention, sense.PowerOnReset))
+	}
+}
+
+func (u *Unit) detach(p *Path) {
+	u.mu.Lock()
+	delete(u.paths, p)
+	u.retired.Add(p.stats.load())
+	u.mu.Unlock()
+}
+
+// Parse finds the row of c and checks all of the CDB that does not depend on the
+// medium, then sets OutLen, InLen and InMax. The transport calls it before the data
+// phase, since only now is it known how much to ask for. An error ends c.
+func (c *Command) Parse() error {
+	u := c.Path.unit
+	row, serr := u.table.Lookup(c.CDB)
+	if u == noUnit && (row == nil || !row.Is(NoLU)) {
+		return sense.ErrNoUnit
+	}
+	if serr != nil {
+		return serr
+	}
+	c.Row = row
+	if n := len(row.Usage); len(c.CDB) > n && n <= len(c.cdb) {
+		// a transport pads short CDBs to 16 bytes
+		if e := row.check(c.CDB); e != nil {
+			return e
+		}
+		c.CDB = c.CDB[:n]
+	} else if len(c.CDB) < n {
+		return sense.Field(7) // a variable length CDB shorter than its service action says
+	} else if e := row.check(c.CDB); e != nil {
+		return e
+	}
+	if row.Dir == scsi.None {
+		return nil
+	}
+	block := u.prof.BlockSize()
+	n := row.Len.Length(c.CDB, block)
+	if n > uint64(u.prof.MaxTransfer) && (row.Len.Blocks || row.Len.Func != nil || row.Dir == scsi.Out) {
+		return sense.Field(int(row.Len.Off))
+	}
+	switch row.Dir {
+	case scsi.In:
+		c.InLen = int(n)
+	case scsi.Out:
+		c.OutLen = int(n)
+	case scsi.Both:
+		c.OutLen = int(n)
+		in := row.LenIn.Length(c.CDB, block)
+		if in > uint64(u.prof.MaxTransfer) {
+			return sense.Field(int(row.LenIn.Off))
+		}
+		c.InLen = int(in)
+	}
+	c.InMax = min(c.InLen, int(u.prof.MaxTransfer))
+	if c.HasExpected {
+		c.InMax = min(c.InMax, int(c.ExpectedIn))
+	}
+	return nil
+}
+
+// Enter puts c into its unit's task set, in the order in which the transport
+// received it and before its data has arrived.
+func (c *Command) Enter() {
+	c.Owner = c
+	c.Nexus = c.Path.nexus.ID
+	c.Path.unit.set.Admit(&c.Task, false)
+}
+
+// Submit carries out a command that Enter took in, now that its data is there. See
+// EnterAndSubmit for the result.
+func (c *Command) Submit() bool {
+	if !c.Path.unit.set.Start(&c.Task) {
+		return false
+	}
+	return c.Path.unit.start(c)
+}
+
+// EnterAndSubmit is Enter and Submit of a command that needs no more data. True: it
+// has ended on this goroutine and the caller sends the response. False: it ends
+// elsewhere, and Port.Done is called there.
+func (c *Command) EnterAndSubmit() bool {
+	c.Owner = c
+	c.Nexus = c.Path.nexus.ID
+	u := c.Path.unit
+	if !u.set.Admit(&c.Task, true) {
+		if !c.Port.Own(c) {
+			u.set.End(&c.Task)
+			c.Status = scsi.TaskSetFull
+			return true
+		}
+		return false
+	}
+	return u.start(c)
+}
+
+// Leave takes a command that will never run out of its task set: its transport gave
+// up on it. Port.Done is not called.
+func (c *Command) Leave() { c.Path.unit.set.End(&c.Task) }
+
+// start runs a Running command here if its row and handler allow, else on a worker.
+func (u *Unit) start(c *Command) bool {
+	if c.Row.Gate&Inline != 0 && !u.prof.Blocking {
+		c.NoWait = true
+		err := u.execute(c)
+		if err != ErrWouldBlock { //nolint:errorlint // the sentinel itself, on the hot path
+			u.end(c, err)
+			return true
+		}
+		c.NoWait = false
+	}
+	if !c.Port.Own(c) {
+		u.end(c, sense.TaskSetFull)
+		return true
+	}
+	c.Path.stats.blocked.Add(1)
+	u.work(c)
+	return false
+}
+
+// work hands a Running command to a worker.
+func (u *Unit) work(c *Command) { workers.run(c) }
+
+// runBlocking carries c out on a worker.
+func (c *Command) runBlocking() {
+	u := c.Path.unit
+	c.NoWait = false
+	u.end(c, u.execute(c))
+	c.Port.Done(c)
+}
+
+// execute is the dispatch: the gates, then the core's own commands or the handler.
+func (u *Unit) execute(c *Command) error {
+	if c.Path.pending.Load() != 0 && c.Row.Gate&PastUA == 0 {
+		if ua := c.Path.takeUA(); ua != nil {
+			return ua
+		}
+	}
+	if c.Row.Gate&WritesMedium != 0 {
+		if c.Path.ReadOnly {
+			return sense.ErrWriteProtected
+		}
+		if u.control.SWP.Load() {
+			return sense.ErrSoftwareWP
+		}
+	}
+	if run := ownRun(c.Row); run != nil {
+		return run(u, c)
+	}
+	return u.h.Execute(c)
+}
+
+func (u *Unit) end(c *Command, err error) {
+	if err == nil {
+		c.Status = scsi.Good
+	} else {
+		c.setOutcome(err)
+	}
+	c.Path.stats.count(c)
+	if u.set.End(&c.Task) {
+		c.Path.stats.aborted.Add(1)
+	}
+}
+
+func (u *Unit) logFailure(c *Command, e *sense.Error) {
+	if errors.Is(e.Cause, ErrQuiet) {
+		return
+	}
+	name := "?"
+	if c.Row != nil {
+		name = c.Row.Name
+	}
+	u.log.Warn("command failed", "command", name, "initiator", c.Path.nexus.Initiator.Name,
+		"lun", uint32(c.Path.LUN), "sense", e.Error())
+}
+
+// ErrQuiet as the cause of a sense.Error keeps it out of the log.
+var ErrQuiet = errors.New("quiet")
+
+// pool runs commands that may block. An idle worker takes the next command; when
+// there is none, another goroutine is made. Their number is bounded by the commands
+// that sessions may have outstanding, and idle ones beyond maxIdle end.
+type pool struct {
+	ch   chan *Command
+	idle atomic.Int32
+}
+
+const maxIdle = 64
+
+var workers = &pool{ch: make(chan *Command)}
+
+func (p *pool) run(c *Command) {
+	select {
+	case p.ch <- c:
+	default:
+		go p.loop(c)
+	}
+}
+
+func (p *pool) loop(c *Command) {
+	for {
+		c.runBlocking()
+		if p.idle.Add(1) > maxIdle {
+			p.idle.Add(-1)
+			return
+		}
+		c = <-p.ch
+		p.idle.Add(-1)
+	}
+}

@@ -1,0 +1,3 @@
+module github.com/targate/targate
+
+go 1.26
