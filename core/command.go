@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/targate/targate/core/block"
 	"github.com/targate/targate/core/buf"
 	"github.com/targate/targate/core/scsi"
 	"github.com/targate/targate/core/sense"
@@ -14,7 +15,7 @@ import (
 
 // ErrWouldBlock is how a handler refuses to run on the caller's goroutine: nothing
 // has been done, and the core calls Execute again from a worker with NoWait unset.
-var ErrWouldBlock = errors.New("would block")
+var ErrWouldBlock = block.ErrWouldBlock
 
 // Port is the side of a command that the transport implements: where its data goes
 // and who is told that it ended.
