@@ -1,0 +1,3 @@
+package spc
+
+type buffers struct{}
