@@ -264,6 +264,15 @@ func (e *Error) putSKS(b []byte) bool {
 	return true
 }
 
+// Types of sense data descriptors (SPC-6, table 28).
+const (
+	descInformation = 0x00
+	descCommand     = 0x01
+	descSKS         = 0x02
+	descStream      = 0x04 // stream commands (SSC-5)
+	descBlock       = 0x05 // block commands (SBC-4)
+)
+
 func (e *Error) appendDescriptor(dst []byte) []byte {
 	start := len(dst)
 	rc := byte(0x72)
@@ -272,22 +281,22 @@ func (e *Error) appendDescriptor(dst []byte) []byte {
 	}
 	dst = append(dst, rc, byte(e.Key), e.Code.ASC(), e.Code.ASCQ(), 0, 0, 0, 0)
 	if e.HasInfo {
-		dst = append(dst, 0x00, 0x0a, 0x80, 0x00)
+		dst = append(dst, descInformation, 0x0a, 0x80, 0x00)
 		dst = binary.BigEndian.AppendUint64(dst, e.Info)
 	}
 	if e.HasCommand {
-		dst = append(dst, 0x01, 0x0a, 0x00, 0x00)
+		dst = append(dst, descCommand, 0x0a, 0x00, 0x00)
 		dst = binary.BigEndian.AppendUint64(dst, e.Command)
 	}
 	var sks [3]byte
 	if e.putSKS(sks[:]) {
-		dst = append(dst, 0x02, 0x06, 0x00, 0x00, sks[0], sks[1], sks[2], 0x00)
+		dst = append(dst, descSKS, 0x06, 0x00, 0x00, sks[0], sks[1], sks[2], 0x00)
 	}
 	if f := e.flags(); f&0xc0 != 0 || f&0x20 != 0 && e.Key != MediumError {
-		// stream commands descriptor (SSC-5), also carries ILI for them
-		dst = append(dst, 0x04, 0x02, 0x00, f)
+		// the one for stream commands, which also carries their ILI
+		dst = append(dst, descStream, 0x02, 0x00, f)
 	} else if f&0x20 != 0 {
-		dst = append(dst, 0x05, 0x02, 0x00, f) // block commands descriptor (SBC-4)
+		dst = append(dst, descBlock, 0x02, 0x00, f)
 	}
 	dst[start+7] = byte(len(dst) - start - 8)
 	return dst
