@@ -1,0 +1,99 @@
+package daemon
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Root is the directory of go.mod.
+var Root = sync.OnceValue(func() string {
+	out, err := exec.Command("go", "env", "GOMOD").Output()
+	if err != nil {
+		panic(fmt.Sprintf("go env GOMOD: %v", err))
+	}
+	return filepath.Dir(strings.TrimSpace(string(out)))
+})
+
+// buildLimit is generous: the first build on a slow machine compiles everything.
+const buildLimit = 5 * time.Minute
+
+// Binary gives the path of the targate program: $TARGATE when set, as the
+// Makefile does, else bin/targate, built now.
+var Binary = sync.OnceValues(func() (string, error) {
+	if path := os.Getenv("TARGATE"); path != "" {
+		return filepath.Abs(path)
+	}
+	path := filepath.Join(Root(), "bin", "targate")
+	if _, err := Run(buildLimit, "go", "build", "-C", Root(), "-o", path, "./cmd/targate"); err != nil {
+		return "", err
+	}
+	return path, nil
+})
+
+// Targate is a running `targate serve`.
+type Targate struct {
+	*Process
+	Portal string // host:port
+	Config string // path of the configuration file
+	Dir    string // where relative paths of the configuration lie
+}
+
+// TargateOptions says how to start targate.
+type TargateOptions struct {
+	Dir    string   // an existing directory
+	Portal string   // host:port; default a free port of the loopback
+	Config string   // YAML from `devices:` on; the head is written by Start
+	Prefix []string // a command to run it by, such as taskset -c 1
+	Env    []string
+}
+
+// StartTargate writes Dir/targate.yaml and serves it.
+func StartTargate(o TargateOptions) (*Targate, error) {
+	bin, err := Binary()
+	if err != nil {
+		return nil, err
+	}
+	if o.Portal == "" {
+		port, err := FreePort()
+		if err != nil {
+			return nil, err
+		}
+		o.Portal = fmt.Sprintf("127.0.0.1:%d", port)
+	}
+	t := &Targate{Portal: o.Portal, Dir: o.Dir, Config: filepath.Join(o.Dir, "targate.yaml")}
+	if err := t.Write(o.Config); err != nil {
+		return nil, err
+	}
+	args := append(append([]string{}, o.Prefix...), bin, "serve", "--config", t.Config)
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Env = append(os.Environ(), o.Env...)
+	if t.Process, err = Start(cmd); err != nil {
+		return nil, err
+	}
+	return t, t.await("targate: ready")
+}
+
+// Write replaces the configuration file; Apply makes the daemon follow it.
+func (t *Targate) Write(config string) error {
+	head := fmt.Sprintf("version: 1\nstate_dir: ./state\niscsi: {portals: [%q]}\napi: {listen: [\"unix:./targate.sock\"]}\n", t.Portal)
+	return os.WriteFile(t.Config, []byte(head+config), 0o644)
+}
+
+// Apply runs `targate apply` on the configuration file.
+func (t *Targate) Apply() error {
+	bin, err := Binary()
+	if err == nil {
+		_, err = Run(StartLimit, bin, "apply", t.Config)
+	}
+	return err
+}
+
+// URL is the libiscsi address of a logical unit.
+func (t *Targate) URL(target string, lun int) string {
+	return fmt.Sprintf("iscsi://%s/%s/%d", t.Portal, target, lun)
+}
