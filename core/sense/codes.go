@@ -1,62 +1,62 @@
 package sense
 
-// Additional sense codes that the code refers to by name. Names are the T10
-// list's (www.t10.org/lists/asc-num.txt).
+// Additional sense codes that the code refers to by name, in order. The comment is
+// the name in asc.txt; a test keeps it so.
 const (
-	NoAdditionalSense           Code = 0x0000
-	OperationInProgress         Code = 0x0016
-	NotReadyBecomingReady       Code = 0x0401
-	InitializingCommandRequired Code = 0x0402
-	FormatInProgress            Code = 0x0404
-	SanitizeInProgress          Code = 0x041b
-	LogicalUnitNotReady         Code = 0x0400
-	WriteError                  Code = 0x0c00
-	InvalidFieldInCDB           Code = 0x2400
-	InvalidFieldInParameterList Code = 0x2600
-	ParameterListLengthError    Code = 0x1a00
-	InvalidOpcode               Code = 0x2000
-	LBAOutOfRange               Code = 0x2100
-	LogicalUnitNotSupported     Code = 0x2500
-	WriteProtected              Code = 0x2700
-	HardwareWriteProtected      Code = 0x2701
-	SoftwareWriteProtected      Code = 0x2702
-	SpaceAllocationFailed       Code = 0x2707
-	MediumMayHaveChanged        Code = 0x2800
-	PowerOnReset                Code = 0x2900
-	PowerOnOccurred             Code = 0x2901
-	BusDeviceReset              Code = 0x2903
-	NexusLoss                   Code = 0x2907
-	ParametersChanged           Code = 0x2a00
-	ModeParametersChanged       Code = 0x2a01
-	LogParametersChanged        Code = 0x2a02
-	ReservationsPreempted       Code = 0x2a03
-	ReservationsReleased        Code = 0x2a04
-	RegistrationsPreempted      Code = 0x2a05
-	AsymmetricStateChanged      Code = 0x2a06
-	CapacityChanged             Code = 0x2a09
-	CommandSequenceError        Code = 0x2c00
-	CommandsClearedByInitiator  Code = 0x2f00
-	SavingNotSupported          Code = 0x3900
-	MediumNotPresent            Code = 0x3a00
-	InquiryDataChanged          Code = 0x3f03
-	ReportedLUNsDataHasChanged  Code = 0x3f0e
-	InternalTargetFailure       Code = 0x4400
-	UnrecoveredReadError        Code = 0x1100
-	MiscompareDuringVerify      Code = 0x1d00
-	SanitizeCommandFailed       Code = 0x3103
-	ThinSoftThresholdReached    Code = 0x3807
-	InsufficientResources       Code = 0x5503
-	DataPhaseError              Code = 0x4b00
-	OverlappedCommands          Code = 0x4e00
-	ProtocolServiceCRCError     Code = 0x4705
-	UnexpectedUnsolicitedData   Code = 0x0c0c
-	NotEnoughUnsolicitedData    Code = 0x0c0d
-	GuardCheckFailed            Code = 0x1001
-	ApplicationTagCheckFailed   Code = 0x1002
-	ReferenceTagCheckFailed     Code = 0x1003
-	InvalidReleaseOfReservation Code = 0x2604
-	MessageError                Code = 0x4300
-	MaintenanceInProgress       Code = 0x0409
+	NoAdditionalSense           Code = 0x0000 // NO ADDITIONAL SENSE INFORMATION
+	OperationInProgress         Code = 0x0016 // OPERATION IN PROGRESS
+	LogicalUnitNotReady         Code = 0x0400 // LOGICAL UNIT NOT READY, CAUSE NOT REPORTABLE
+	NotReadyBecomingReady       Code = 0x0401 // LOGICAL UNIT IS IN PROCESS OF BECOMING READY
+	InitializingCommandRequired Code = 0x0402 // LOGICAL UNIT NOT READY, INITIALIZING COMMAND REQUIRED
+	FormatInProgress            Code = 0x0404 // LOGICAL UNIT NOT READY, FORMAT IN PROGRESS
+	SelfTestInProgress          Code = 0x0409 // LOGICAL UNIT NOT READY, SELF-TEST IN PROGRESS
+	SanitizeInProgress          Code = 0x041b // LOGICAL UNIT NOT READY, SANITIZE IN PROGRESS
+	WriteError                  Code = 0x0c00 // WRITE ERROR
+	UnexpectedUnsolicitedData   Code = 0x0c0c // WRITE ERROR - UNEXPECTED UNSOLICITED DATA
+	NotEnoughUnsolicitedData    Code = 0x0c0d // WRITE ERROR - NOT ENOUGH UNSOLICITED DATA
+	GuardCheckFailed            Code = 0x1001 // LOGICAL BLOCK GUARD CHECK FAILED
+	ApplicationTagCheckFailed   Code = 0x1002 // LOGICAL BLOCK APPLICATION TAG CHECK FAILED
+	ReferenceTagCheckFailed     Code = 0x1003 // LOGICAL BLOCK REFERENCE TAG CHECK FAILED
+	UnrecoveredReadError        Code = 0x1100 // UNRECOVERED READ ERROR
+	ParameterListLengthError    Code = 0x1a00 // PARAMETER LIST LENGTH ERROR
+	MiscompareDuringVerify      Code = 0x1d00 // MISCOMPARE DURING VERIFY OPERATION
+	InvalidOpcode               Code = 0x2000 // INVALID COMMAND OPERATION CODE
+	LBAOutOfRange               Code = 0x2100 // LOGICAL BLOCK ADDRESS OUT OF RANGE
+	InvalidFieldInCDB           Code = 0x2400 // INVALID FIELD IN CDB
+	LogicalUnitNotSupported     Code = 0x2500 // LOGICAL UNIT NOT SUPPORTED
+	InvalidFieldInParameterList Code = 0x2600 // INVALID FIELD IN PARAMETER LIST
+	InvalidReleaseOfReservation Code = 0x2604 // INVALID RELEASE OF PERSISTENT RESERVATION
+	WriteProtected              Code = 0x2700 // WRITE PROTECTED
+	HardwareWriteProtected      Code = 0x2701 // HARDWARE WRITE PROTECTED
+	SoftwareWriteProtected      Code = 0x2702 // LOGICAL UNIT SOFTWARE WRITE PROTECTED
+	SpaceAllocationFailed       Code = 0x2707 // SPACE ALLOCATION FAILED WRITE PROTECT
+	MediumMayHaveChanged        Code = 0x2800 // NOT READY TO READY CHANGE, MEDIUM MAY HAVE CHANGED
+	PowerOnReset                Code = 0x2900 // POWER ON, RESET, OR BUS DEVICE RESET OCCURRED
+	PowerOnOccurred             Code = 0x2901 // POWER ON OCCURRED
+	BusDeviceReset              Code = 0x2903 // BUS DEVICE RESET FUNCTION OCCURRED
+	NexusLoss                   Code = 0x2907 // I_T NEXUS LOSS OCCURRED
+	ParametersChanged           Code = 0x2a00 // PARAMETERS CHANGED
+	ModeParametersChanged       Code = 0x2a01 // MODE PARAMETERS CHANGED
+	LogParametersChanged        Code = 0x2a02 // LOG PARAMETERS CHANGED
+	ReservationsPreempted       Code = 0x2a03 // RESERVATIONS PREEMPTED
+	ReservationsReleased        Code = 0x2a04 // RESERVATIONS RELEASED
+	RegistrationsPreempted      Code = 0x2a05 // REGISTRATIONS PREEMPTED
+	AsymmetricStateChanged      Code = 0x2a06 // ASYMMETRIC ACCESS STATE CHANGED
+	CapacityChanged             Code = 0x2a09 // CAPACITY DATA HAS CHANGED
+	CommandSequenceError        Code = 0x2c00 // COMMAND SEQUENCE ERROR
+	CommandsClearedByInitiator  Code = 0x2f00 // COMMANDS CLEARED BY ANOTHER INITIATOR
+	SanitizeCommandFailed       Code = 0x3103 // SANITIZE COMMAND FAILED
+	ThinSoftThresholdReached    Code = 0x3807 // THIN PROVISIONING SOFT THRESHOLD REACHED
+	SavingNotSupported          Code = 0x3900 // SAVING PARAMETERS NOT SUPPORTED
+	MediumNotPresent            Code = 0x3a00 // MEDIUM NOT PRESENT
+	InquiryDataChanged          Code = 0x3f03 // INQUIRY DATA HAS CHANGED
+	ReportedLUNsDataHasChanged  Code = 0x3f0e // REPORTED LUNS DATA HAS CHANGED
+	MessageError                Code = 0x4300 // MESSAGE ERROR
+	InternalTargetFailure       Code = 0x4400 // INTERNAL TARGET FAILURE
+	ProtocolServiceCRCError     Code = 0x4705 // PROTOCOL SERVICE CRC ERROR
+	DataPhaseError              Code = 0x4b00 // DATA PHASE ERROR
+	OverlappedCommands          Code = 0x4e00 // OVERLAPPED COMMANDS ATTEMPTED
+	InsufficientResources       Code = 0x5503 // INSUFFICIENT RESOURCES
 )
 
 // Errors that carry nothing but key and code: shared, never changed.
@@ -72,8 +72,3 @@ var (
 	ErrResources      = New(IllegalRequest, InsufficientResources)
 	ErrSaving         = New(IllegalRequest, SavingNotSupported)
 )
-
-// Name is the T10 name of the code, "" for one that the table does not hold.
-func (c Code) Name() string { return names[c] }
-
-var names = map[Code]string{}

@@ -235,7 +235,7 @@ func (e *Error) appendFixed(dst []byte) []byte {
 	}
 	b[2] = e.flags() | byte(e.Key)
 	b[7] = fixedLen - 8
-	if e.HasCommand {
+	if e.HasCommand && e.Command <= 0xffffffff {
 		binary.BigEndian.PutUint32(b[8:], uint32(e.Command))
 	}
 	b[12], b[13] = e.Code.ASC(), e.Code.ASCQ()
