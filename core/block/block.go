@@ -28,9 +28,9 @@ var ErrWouldBlock = errors.New("would block")
 // all else counts as a medium error. Callers ask errors.Is, never match text.
 var (
 	ErrNoSpace  = errors.New("no space left in the store")         // ENOSPC, EDQUOT, thin pool full
-	ErrCorrupt  = errors.New("stored data failed its check")       // checksum, torn record
+	ErrCorrupt  = errors.New("stored data failed its check")       // checksum, torn record, a file cut short below us
 	ErrReadOnly = errors.New("the store is read only")             // EROFS, EACCES
-	ErrRange    = errors.New("beyond the end of the store")        // a bug above, or a file that shrank
+	ErrRange    = errors.New("beyond the end of the store")        // a bug above
 	ErrGone     = errors.New("the store is not reachable for now") // backend down: worth a retry
 )
 
@@ -79,6 +79,19 @@ type Info struct {
 	// need (O_DIRECT), 1 for none. Offsets and lengths are whole logical blocks in
 	// any case.
 	Align int
+}
+
+// CheckRange is what every method of a Store does first: nil when [off, off+n) lies
+// within size bytes, otherwise an *Error with ErrRange.
+func CheckRange(op string, off, n, size int64) error {
+	if off >= 0 && n >= 0 && n <= size-off {
+		return nil
+	}
+	return rangeError(op, off, n, size)
+}
+
+func rangeError(op string, off, n, size int64) error {
+	return &Error{Op: op, Off: off, Err: fmt.Errorf("%w: %d bytes at %d of %d", ErrRange, n, off, size)}
 }
 
 // Extent is a run of blocks in one state.
@@ -130,4 +143,12 @@ type Resizer interface {
 	// Resize makes the store size bytes long. Growth is deallocated space. A store
 	// that cannot shrink says so.
 	Resize(size int64) error
+}
+
+// Prober is an optional interface of a Store whose backing can grow by itself, such
+// as a block device.
+type Prober interface {
+	// Probe is the size that the backing has now, which Resize would accept. Info
+	// keeps the size that is served.
+	Probe() (int64, error)
 }
