@@ -28,7 +28,8 @@ type Port interface {
 	// taken back (Execute asks anew). false: the byte budget does not allow that.
 	Own(c *Command) bool
 	// Done takes back a command that ended on another goroutine than that which
-	// submitted it. Aborted commands come back too.
+	// submitted it. Aborted commands come back too, with the status TASK ABORTED: it
+	// is for the transport to know whether to send that.
 	Done(c *Command)
 }
 
@@ -64,6 +65,10 @@ type Command struct {
 	InLen, InMax int
 	// In is the Data-In, made by Room: In[:Moved()] is sent.
 	In []byte
+
+	// DataValid: the handler returns an error and Data-In too, as a stream device
+	// does for an incorrect length (SSC-5, READ(6)). Otherwise an error moves nothing.
+	DataValid bool
 
 	// Lent, when set by the handler instead of filling In, is the Data-In as slices
 	// of its own memory, unchanged until Release is called by the transport.
@@ -109,7 +114,7 @@ func (c *Command) Reset() {
 	c.Path, c.Row = nil, nil
 	c.NoWait = false
 	c.Out, c.OutLen, c.In, c.InLen, c.InMax = nil, 0, nil, 0, 0
-	c.Lent, c.Release = nil, nil
+	c.Lent, c.Release, c.DataValid = nil, nil, false
 	c.OutBuf, c.InBuf = nil, nil
 	c.Status, c.SenseLen = scsi.Good, 0
 	if c.done != nil || c.cancel {
@@ -219,4 +224,7 @@ func (c *Command) TaskCancel(*taskset.Task) {
 func (c *Command) TaskEnabled(*taskset.Task) { c.Path.unit.work(c) }
 
 // TaskAborted gives c back to the transport: it never ran (taskset.Owner).
-func (c *Command) TaskAborted(*taskset.Task) { c.Port.Done(c) }
+func (c *Command) TaskAborted(*taskset.Task) {
+	c.Status = scsi.TaskAborted
+	c.Port.Done(c)
+}

@@ -213,10 +213,11 @@ func (c *Command) Enter() {
 // Submit carries out a command that Enter took in, now that its data is there. See
 // EnterAndSubmit for the result.
 func (c *Command) Submit() bool {
-	if !c.Path.unit.set.Start(&c.Task) {
-		return false
+	u := c.Path.unit
+	if u.set.Start(&c.Task) {
+		return u.start(c)
 	}
-	return c.Path.unit.start(c)
+	return u.later(c)
 }
 
 // EnterAndSubmit is Enter and Submit of a command that needs no more data. True: it
@@ -226,20 +227,30 @@ func (c *Command) EnterAndSubmit() bool {
 	c.Owner = c
 	c.Nexus = c.Path.nexus.ID
 	u := c.Path.unit
-	if !u.set.Admit(&c.Task, true) {
-		if !c.Port.Own(c) {
-			u.set.End(&c.Task)
-			c.Status = scsi.TaskSetFull
-			return true
-		}
-		return false
+	if u.set.Admit(&c.Task, true) {
+		return u.start(c)
 	}
-	return u.start(c)
+	return u.later(c)
+}
+
+// later leaves a command that may not run yet to the goroutine that will enable it.
+func (u *Unit) later(c *Command) bool {
+	if !c.Port.Own(c) {
+		if u.set.End(&c.Task) {
+			return false // aborted: Done is or was called
+		}
+		c.setOutcome(sense.TaskSetFull)
+		return true
+	}
+	if u.set.Arm(&c.Task) {
+		u.work(c)
+	}
+	return false
 }
 
 // Leave takes a command that will never run out of its task set: its transport gave
-// up on it. Port.Done is not called.
-func (c *Command) Leave() { c.Path.unit.set.End(&c.Task) }
+// up on it. False: it was aborted before, and Port.Done is or was called.
+func (c *Command) Leave() bool { return !c.Path.unit.set.End(&c.Task) }
 
 // start runs a Running command here if its row and handler allow, else on a worker.
 func (u *Unit) start(c *Command) bool {
@@ -268,7 +279,9 @@ func (u *Unit) work(c *Command) { workers.run(c) }
 func (c *Command) runBlocking() {
 	u := c.Path.unit
 	c.NoWait = false
-	u.end(c, u.execute(c))
+	if u.end(c, u.execute(c)) {
+		c.Status, c.SenseLen = scsi.TaskAborted, 0
+	}
 	c.Port.Done(c)
 }
 
@@ -293,16 +306,19 @@ func (u *Unit) execute(c *Command) error {
 	return u.h.Execute(c)
 }
 
-func (u *Unit) end(c *Command, err error) {
+// end sets the outcome of c and takes it out of the task set. True: task management
+// aborted it while it ran.
+func (u *Unit) end(c *Command, err error) (aborted bool) {
 	if err == nil {
 		c.Status = scsi.Good
 	} else {
 		c.setOutcome(err)
 	}
 	c.Path.stats.count(c)
-	if u.set.End(&c.Task) {
+	if aborted = u.set.End(&c.Task); aborted {
 		c.Path.stats.aborted.Add(1)
 	}
+	return aborted
 }
 
 func (u *Unit) logFailure(c *Command, e *sense.Error) {

@@ -1,7 +1,7 @@
 // Package taskset is a SAM task set (SAM-6, 8): which tasks of a logical unit may
 // run now, and the safe end of those that task management aborts.
 //
-//	          Admit                 Start              End
+//	          Admit               Start, Arm           End
 //	(new) ---------> Dormant  --+          +--> Running -----> Ended
 //	        |                   v          |       |
 //	        +-------------> Enabled -------+       | Abort: told, and waited for
@@ -50,7 +50,7 @@ type Task struct {
 	set        *Set
 	state      State
 	aborted    bool
-	wantRun    bool // Start was asked while Dormant
+	armed      bool // to be Running as soon as it is Enabled
 	waiters    []*waiter
 	prev, next *Task
 }
@@ -58,8 +58,8 @@ type Task struct {
 // Owner is told about its task. Calls come from any goroutine, never under a lock
 // of the set.
 type Owner interface {
-	// TaskEnabled says that a task whose Start was refused because it was Dormant
-	// is now Running; the owner carries it out.
+	// TaskEnabled says that a task that was Dormant when Arm was called is now
+	// Running; the owner carries it out.
 	TaskEnabled(*Task)
 	// TaskAborted says that the task was aborted before it ran. It has Ended.
 	TaskAborted(*Task)
@@ -112,12 +112,11 @@ func (s *Set) Len() int {
 }
 
 // Admit enters t and, when run is set and t may run, starts it: then the result is
-// true and the caller carries it out. Otherwise the caller calls Start when the
-// task's data has arrived, or, if run was set, waits for Owner.TaskEnabled.
+// true and the caller carries it out. Otherwise Start or Arm follows.
 func (s *Set) Admit(t *Task, run bool) bool {
 	s.mu.Lock()
 	t.set, t.aborted, t.waiters = s, false, nil
-	t.wantRun = run
+	t.armed = false
 	if t.Attr == HeadOfQueue {
 		s.pushFront(t)
 	} else {
@@ -141,9 +140,22 @@ func (s *Set) Admit(t *Task, run bool) bool {
 	return ok
 }
 
-// Start makes an Enabled task Running. It is false when the task is Dormant (then
-// Owner.TaskEnabled follows) or has Ended (it was aborted).
+// Start makes an Enabled task Running. It is false when the task is Dormant (then Arm
+// follows) or was aborted.
 func (s *Set) Start(t *Task) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t.state != Enabled {
+		return false
+	}
+	t.state = Running
+	return true
+}
+
+// Arm is Start for a task that may be Dormant and that has left the goroutine of its
+// transport: when it is false, Owner.TaskEnabled or Owner.TaskAborted is called, perhaps
+// already now.
+func (s *Set) Arm(t *Task) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch t.state {
@@ -151,7 +163,7 @@ func (s *Set) Start(t *Task) bool {
 		t.state = Running
 		return true
 	case Dormant:
-		t.wantRun = true
+		t.armed = true
 	}
 	return false
 }
@@ -278,7 +290,7 @@ func (s *Set) wake() (run []*Task) {
 		if t.state == Dormant && !barrier && (t.Attr != Ordered || !older) {
 			s.dormant--
 			t.state = Enabled
-			if t.wantRun {
+			if t.armed {
 				t.state = Running
 				run = append(run, t)
 			}

@@ -172,6 +172,12 @@ func (h *BHS) RefCmdSN() Serial          { return Serial(h.u32(32)) }
 func (h *BHS) SetReferencedTag(v uint32) { h.put32(20, v) }
 func (h *BHS) SetRefCmdSN(v Serial)      { h.put32(32, uint32(v)) }
 
+// SetTimes writes Time2Wait and Time2Retain of a Logout Response, in seconds.
+func (h *BHS) SetTimes(wait, retain uint16) {
+	binary.BigEndian.PutUint16(h[40:], wait)
+	binary.BigEndian.PutUint16(h[42:], retain)
+}
+
 // PDU is one received unit. The slices lie in the receiver's buffer and are valid
 // until Accept returns, unless Buf is set: then Data lies in Buf, which the
 // receiver of the PDU owns.

@@ -1,0 +1,373 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/targate/targate/core"
+	"github.com/targate/targate/core/buf"
+	"github.com/targate/targate/core/scsi"
+	"github.com/targate/targate/core/taskset"
+	"github.com/targate/targate/gateway/iscsi/login"
+	"github.com/targate/targate/gateway/iscsi/pdu"
+)
+
+// Config is what a session is made of.
+type Config struct {
+	Params login.Params
+	Nexus  *core.Nexus // nil in a discovery session
+	Pool   *buf.Pool
+	// Text answers a text request: the whole of its keys in, those of the answer out.
+	Text TextFunc
+	// Window is how many commands an initiator may have outstanding.
+	Window int
+	// Budget bounds the bytes of Data-Out that the session's commands hold. Over it
+	// the command window closes.
+	Budget int64
+	CmdSN  pdu.Serial // the first one expected
+	StatSN pdu.Serial // the first one to send
+	// Notify is called from any goroutine when Drain has something to do.
+	Notify func()
+}
+
+// TextFunc answers the keys of a complete text request.
+type TextFunc func(request []byte) (answer []byte, err error)
+
+// ErrClosed ends a session in good order: the peer logged out and the answer is
+// queued. The connection sends what is pending and closes.
+var ErrClosed = errors.New("logged out")
+
+// ErrProtocol is wrapped by what Accept returns when the peer broke a rule that ends
+// the connection at error recovery level 0 (RFC 7143, 7.1.4).
+var ErrProtocol = errors.New("protocol error")
+
+// Session is the state of one session with one connection.
+type Session struct {
+	cfg    Config
+	params login.Params
+	nexus  *core.Nexus
+	pool   *buf.Pool
+	out    Out
+
+	expCmdSN, maxCmdSN pdu.Serial
+	statSN             pdu.Serial
+	nextTTT            uint32
+
+	tasks map[uint32]*task // by ITT: those that outlive their Accept
+	held  int64            // bytes of Data-Out buffers of tasks
+	free  *task
+	text  textState
+
+	pingTTT   uint32 // of the NOP-In that we wait for an answer to, or NoTag
+	closing   bool   // a logout waits for the tasks to end
+	logout    [16]byte
+	logoutITT uint32
+	loggedOut bool
+	closed    bool
+	quiet     chan struct{} // closed when the last task is gone after Close
+
+	ready atomic.Int32 // number of entries below
+	mu    sync.Mutex   // guards done, tmfs
+	done  []*task
+	tmfs  []tmfResult
+	spare []*task // the other half of the double buffer of done
+}
+
+// New makes a session that is past its login.
+func New(cfg Config) *Session {
+	s := &Session{cfg: cfg, params: cfg.Params, nexus: cfg.Nexus, pool: cfg.Pool,
+		expCmdSN: cfg.CmdSN, statSN: cfg.StatSN, tasks: map[uint32]*task{},
+		pingTTT: pdu.NoTag, quiet: make(chan struct{})}
+	s.out = Out{pool: cfg.Pool, headerDigest: cfg.Params.HeaderDigest, dataDigest: cfg.Params.DataDigest}
+	s.maxCmdSN = s.expCmdSN + pdu.Serial(cfg.Window) - 1
+	return s
+}
+
+// Out is what waits to be sent.
+func (s *Session) Out() *Out { return &s.out }
+
+// Outstanding is the number of tasks that wait for data or run elsewhere.
+func (s *Session) Outstanding() int { return len(s.tasks) }
+
+// accept is the function of each opcode (RFC 7143, 11.2.1.2).
+var accept = [64]func(*Session, *pdu.PDU) error{
+	pdu.NopOut:      (*Session).nopOut,
+	pdu.SCSICommand: (*Session).scsiCommand,
+	pdu.TaskMgmt:    (*Session).taskMgmt,
+	pdu.TextRequest: (*Session).textRequest,
+	pdu.DataOut:     (*Session).dataOut,
+	pdu.Logout:      (*Session).logoutRequest,
+	pdu.SNACK:       (*Session).snack,
+}
+
+// Accept takes one PDU in. An error ends the connection, after what is pending in
+// Out has been sent.
+func (s *Session) Accept(p *pdu.PDU) error {
+	f := accept[p.Opcode()]
+	if f == nil {
+		s.reject(p, pdu.RejectNotSupported)
+		if p.Opcode() == pdu.LoginRequest {
+			return fmt.Errorf("%w: Login Request in the full feature phase", ErrProtocol)
+		}
+		return nil
+	}
+	return f(s, p)
+}
+
+// number checks the CmdSN of p and advances the window (RFC 7143, 4.2.2.1). ok false
+// means that p is to be ignored.
+func (s *Session) number(p *pdu.PDU) (ok bool, err error) {
+	sn := p.CmdSN()
+	if p.Immediate() || sn == s.expCmdSN {
+		if !p.Immediate() {
+			if s.maxCmdSN.Before(sn) {
+				return false, nil // the window is closed
+			}
+			s.expCmdSN++
+			s.advance()
+		}
+		return true, nil
+	}
+	if sn.Before(s.expCmdSN) || s.maxCmdSN.Before(sn) {
+		return false, nil // outside the window: silently ignored
+	}
+	// There is one connection and TCP keeps its order, so a gap will never be filled.
+	s.reject(p, pdu.RejectProtocol)
+	return false, fmt.Errorf("%w: CmdSN %d, expected %d", ErrProtocol, sn, s.expCmdSN)
+}
+
+// advance opens the command window as far as outstanding commands and the byte
+// budget allow. It never shrinks (RFC 7143, 4.2.2.1).
+func (s *Session) advance() {
+	room := s.cfg.Window - len(s.tasks)
+	if s.held > s.cfg.Budget || room < 0 {
+		room = 0
+	}
+	if m := s.expCmdSN + pdu.Serial(room) - 1; s.maxCmdSN.Before(m) {
+		s.maxCmdSN = m
+	}
+}
+
+// windows writes the two window fields, and StatSN as it stands, into a PDU that is
+// about to be sent.
+func (s *Session) windows(h *pdu.BHS) {
+	h.SetStatSN(s.statSN)
+	h.SetExpCmdSN(s.expCmdSN)
+	h.SetMaxCmdSN(s.maxCmdSN)
+}
+
+// numbered is windows for a PDU that consumes a StatSN.
+func (s *Session) numbered(h *pdu.BHS) {
+	s.windows(h)
+	s.statSN++
+}
+
+// reject answers p with a Reject that carries its header (RFC 7143, 11.17).
+func (s *Session) reject(p *pdu.PDU, reason byte) {
+	h := s.out.header()
+	h.SetOpcode(pdu.Reject)
+	h.SetFlags(pdu.Final)
+	h.SetResponse(reason)
+	h.SetITT(pdu.NoTag)
+	s.numbered(h)
+	s.out.small(h, p.BHS[:])
+	freeData(p)
+}
+
+// DigestError rejects p, whose data digest is wrong. At error recovery level 0 the
+// connection then ends (RFC 7143, 7.8).
+func (s *Session) DigestError(p *pdu.PDU) error {
+	s.reject(p, pdu.RejectDataDigest)
+	return fmt.Errorf("%w: data digest error in %v", ErrProtocol, p.Opcode())
+}
+
+func freeData(p *pdu.PDU) {
+	if p.Buf != nil {
+		p.Buf.Free()
+		p.Buf, p.Data = nil, nil
+	}
+}
+
+func (s *Session) snack(p *pdu.PDU) error {
+	s.reject(p, pdu.RejectSNACK)
+	return nil
+}
+
+// nopOut answers a ping, or takes the answer to ours (RFC 7143, 11.18).
+func (s *Session) nopOut(p *pdu.PDU) error {
+	ok, err := s.number(p)
+	if !ok {
+		freeData(p)
+		return err
+	}
+	if p.TTT() == s.pingTTT {
+		s.pingTTT = pdu.NoTag
+	}
+	if p.ITT() == pdu.NoTag {
+		freeData(p)
+		return nil
+	}
+	h := s.out.header()
+	h.SetOpcode(pdu.NopIn)
+	h.SetFlags(pdu.Final)
+	copy(h.LUNBytes(), p.LUNBytes())
+	h.SetITT(p.ITT())
+	h.SetTTT(pdu.NoTag)
+	s.numbered(h)
+	s.out.small(h, p.Data[:min(len(p.Data), int(s.params.MaxXmitDataSegmentLength))])
+	freeData(p)
+	return nil
+}
+
+// Ping queues a NOP-In that asks for an answer. It is false when the one before was
+// not answered yet.
+func (s *Session) Ping() bool {
+	if s.pingTTT != pdu.NoTag {
+		return false
+	}
+	s.pingTTT = s.newTTT()
+	h := s.out.header()
+	h.SetOpcode(pdu.NopIn)
+	h.SetFlags(pdu.Final)
+	h.SetITT(pdu.NoTag)
+	h.SetTTT(s.pingTTT)
+	s.windows(h)
+	s.out.endHeader(h)
+	return true
+}
+
+func (s *Session) newTTT() uint32 {
+	s.nextTTT++
+	if s.nextTTT == pdu.NoTag {
+		s.nextTTT = 0
+	}
+	return s.nextTTT
+}
+
+// logoutRequest closes the session: with one connection, reasons 0 and 1 mean the
+// same (RFC 7143, 11.14). Commands that were received before are finished first.
+func (s *Session) logoutRequest(p *pdu.PDU) error {
+	ok, err := s.number(p)
+	if !ok {
+		return err
+	}
+	freeData(p)
+	switch reason := p.Function(); reason {
+	case 0, 1:
+		s.closing, s.logoutITT = true, p.ITT()
+		s.giveIncomplete()
+		return s.maybeLogout()
+	case 2: // remove for recovery: not at error recovery level 0
+		s.answerLogout(p.ITT(), 2)
+		return nil
+	default:
+		s.reject(p, pdu.RejectInvalidField)
+		return nil
+	}
+}
+
+// giveIncomplete takes back the tasks that wait for Data-Out: it will not come.
+func (s *Session) giveIncomplete() {
+	for _, t := range s.tasks {
+		if t.want > t.got || t.failed || t.unsol {
+			s.give(t)
+		}
+	}
+}
+
+// maybeLogout answers a logout once nothing is outstanding.
+func (s *Session) maybeLogout() error {
+	if !s.closing || len(s.tasks) > 0 || s.closed {
+		return nil
+	}
+	if !s.loggedOut {
+		s.loggedOut = true
+		s.answerLogout(s.logoutITT, 0)
+	}
+	return ErrClosed
+}
+
+func (s *Session) answerLogout(itt uint32, response byte) {
+	h := s.out.header()
+	h.SetOpcode(pdu.LogoutResponse)
+	h.SetFlags(pdu.Final)
+	h.SetResponse(response)
+	h.SetITT(itt)
+	s.numbered(h)
+	h.SetTimes(s.params.Time2Wait, s.params.Time2Retain)
+	s.out.endHeader(h)
+}
+
+// Drain answers the tasks and task management functions that ended elsewhere since
+// the last call. Its error is like that of Accept.
+func (s *Session) Drain() error {
+	if s.ready.Load() == 0 {
+		return nil
+	}
+	s.mu.Lock()
+	done, tmfs := s.done, s.tmfs
+	s.done, s.tmfs = s.spare[:0], nil
+	s.ready.Store(0)
+	s.mu.Unlock()
+	for i, t := range done {
+		done[i] = nil
+		s.finish(t)
+	}
+	s.spare = done[:0]
+	for _, r := range tmfs {
+		s.answerTMF(r)
+	}
+	if s.closed && len(s.tasks) == 0 {
+		s.markQuiet()
+	}
+	return s.maybeLogout()
+}
+
+// HasDone reports, from any goroutine, whether Drain has something to do.
+func (s *Session) HasDone() bool { return s.ready.Load() != 0 }
+
+// Close aborts what is outstanding: the connection is gone. The channel is closed
+// when no command of the session runs any more; Drain must still be called when
+// Notify asks for it.
+func (s *Session) Close() <-chan struct{} {
+	if s.closed {
+		return s.quiet
+	}
+	s.closed = true
+	s.giveIncomplete()
+	if s.nexus != nil {
+		id := s.nexus.ID
+		for _, p := range s.nexus.Paths() {
+			p.Unit().Tasks().Abort(func(t *taskset.Task) bool { return t.Nexus == id }, func(int) {})
+		}
+	}
+	s.out.discard()
+	s.text.reset()
+	if len(s.tasks) == 0 {
+		s.markQuiet()
+	}
+	return s.quiet
+}
+
+func (s *Session) markQuiet() {
+	select {
+	case <-s.quiet:
+	default:
+		close(s.quiet)
+	}
+}
+
+// attr maps the iSCSI ATTR field to the task set's attributes.
+func attr(a scsi.TaskAttr) (taskset.Attr, bool) {
+	switch a {
+	case scsi.Untagged, scsi.Simple:
+		return taskset.Simple, true
+	case scsi.Ordered:
+		return taskset.Ordered, true
+	case scsi.HeadOfQueue:
+		return taskset.HeadOfQueue, true
+	}
+	return taskset.Simple, false
+}
