@@ -74,6 +74,7 @@ type Command struct {
 	// of its own memory, unchanged until Release is called by the transport.
 	Lent    [][]byte
 	Release Releaser
+	lent    [lentMax][]byte // backs Lent, so that a loan costs no allocation
 
 	// The outcome, set by the core from what Execute returned.
 	Status   scsi.Status
@@ -92,7 +93,13 @@ type Command struct {
 }
 
 // Releaser takes lent memory back.
-type Releaser interface{ Release() }
+type Releaser = block.Releaser
+
+// lentMax is how many slices a loan has room for without an allocation.
+const lentMax = 8
+
+// LentRoom is an empty slice for the handler to append Lent to.
+func (c *Command) LentRoom() [][]byte { return c.lent[:0] }
 
 // Sense is the sense data of a CHECK CONDITION.
 func (c *Command) Sense() []byte { return c.sense[:c.SenseLen] }
@@ -114,6 +121,7 @@ func (c *Command) Reset() {
 	c.Path, c.Row = nil, nil
 	c.NoWait = false
 	c.Out, c.OutLen, c.In, c.InLen, c.InMax = nil, 0, nil, 0, 0
+	clear(c.lent[:min(len(c.Lent), lentMax)])
 	c.Lent, c.Release, c.DataValid = nil, nil, false
 	c.OutBuf, c.InBuf = nil, nil
 	c.Status, c.SenseLen = scsi.Good, 0
