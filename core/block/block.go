@@ -75,9 +75,9 @@ type Info struct {
 	// NoWait is Native when ReadAt and WriteAt obey the flag. No: they always block,
 	// and the disk never runs inline.
 	NoWait Support
-	// Align is the alignment of buffers, offsets and lengths that ReadAt and WriteAt
-	// need (O_DIRECT), 1 for none. Offsets and lengths are whole logical blocks in
-	// any case.
+	// Align is the alignment of buffers, offsets and lengths that spares ReadAt and
+	// WriteAt a copy (O_DIRECT), 1 when it makes no difference. They take any; offsets
+	// and lengths are whole logical blocks.
 	Align int
 }
 

@@ -24,22 +24,29 @@ func (s *Store) fallocate(mode uint32, off, n int64) error {
 // Zero makes the range read as zeros (block.Store). Without MayUnmap its blocks stay
 // allocated, or become so.
 func (s *Store) Zero(off, n int64, f block.Flags) error {
-	mode := uint32(unix.FALLOC_FL_ZERO_RANGE | unix.FALLOC_FL_KEEP_SIZE)
 	if f&block.MayUnmap != 0 && s.thin {
-		mode = punch
+		return s.wipe("zero", punch, off, n, f)
 	}
-	return s.wipe("zero", mode, off, n, f)
+	return s.wipe("zero", keep, off, n, f)
 }
 
 // Unmap punches a hole (block.Store). A disk that is not thin keeps its space and
 // the range is zeroed.
 func (s *Store) Unmap(off, n int64, f block.Flags) error {
-	return s.Zero(off, n, f|block.MayUnmap)
+	if s.thin {
+		return s.wipe("unmap", punch, off, n, f)
+	}
+	return s.wipe("unmap", keep, off, n, f)
 }
 
-// punch is the fallocate mode that deallocates. On a block device the kernel carries
-// it out as a zeroing discard, or refuses; BLKDISCARD would promise no zeros.
-const punch = unix.FALLOC_FL_PUNCH_HOLE | unix.FALLOC_FL_KEEP_SIZE
+const (
+	// punch is the fallocate mode that deallocates. On a block device the kernel
+	// carries it out as a zeroing discard, or refuses; BLKDISCARD would promise no
+	// zeros.
+	punch = unix.FALLOC_FL_PUNCH_HOLE | unix.FALLOC_FL_KEEP_SIZE
+	// keep is the mode that zeroes and leaves blocks allocated, or allocates them.
+	keep = unix.FALLOC_FL_ZERO_RANGE | unix.FALLOC_FL_KEEP_SIZE
+)
 
 // wipe zeroes a range by fallocate with mode, and by writing zeros where that is not
 // to be had. It may take long, so it never obeys NoWait.
