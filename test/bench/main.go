@@ -70,7 +70,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // nothing to be done
+	defer os.RemoveAll(dir) // nothing to be done
 	l, err := newLab(ctx, dir, o)
 	if err != nil {
 		return err

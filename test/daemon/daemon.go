@@ -91,7 +91,7 @@ func (p *Process) Stop() error {
 
 // Kill ends the program with SIGKILL and waits for it.
 func (p *Process) Kill() {
-	p.Signal(syscall.SIGKILL) //nolint:errcheck // it is gone, or cannot refuse
+	p.Signal(syscall.SIGKILL) // it is gone, or cannot refuse
 	<-p.done
 }
 
@@ -184,7 +184,7 @@ func FreePort() (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer l.Close() //nolint:errcheck // only the number was wanted
+	defer l.Close() // only the number was wanted
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 

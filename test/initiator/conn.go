@@ -115,7 +115,7 @@ func (c *Conn) RecvWithin(d time.Duration) (*PDU, error) {
 	if err := c.SetReadDeadline(time.Now().Add(d)); err != nil {
 		return nil, err
 	}
-	defer c.SetReadDeadline(time.Time{}) //nolint:errcheck // the next Recv tells
+	defer c.SetReadDeadline(time.Time{}) // the next Recv tells
 	return c.Recv()
 }
 

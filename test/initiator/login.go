@@ -307,6 +307,6 @@ func Dial(ctx context.Context, o Options) (*Session, error) {
 
 // closeAfter closes c after err and gives err back.
 func closeAfter(c *Conn, err error) error {
-	c.Close() //nolint:errcheck // err is the story
+	c.Close() // err is the story
 	return err
 }

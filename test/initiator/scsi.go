@@ -84,7 +84,7 @@ func Discover(ctx context.Context, o Options) ([]Portal, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer s.Close() //nolint:errcheck // the answer is here
+	defer s.Close() // the answer is here
 	r, err := s.Text(ctx, []Key{{"SendTargets", "All"}})
 	if err != nil {
 		return nil, err

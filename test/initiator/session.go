@@ -204,7 +204,7 @@ func (s *Session) answerNOP(in *PDU) {
 	p.PutU32(20, in.TTT())
 	p.PutU32(24, s.CmdSN())
 	p.PutU32(28, s.ExpStatSN())
-	s.Conn.Send(p) //nolint:errcheck // the reader sees a broken connection
+	s.Conn.Send(p) // the reader sees a broken connection
 }
 
 func (s *Session) fail(err error) {
@@ -216,7 +216,7 @@ func (s *Session) fail(err error) {
 	s.tasks = map[uint32]*Task{}
 	s.window.Broadcast()
 	s.mu.Unlock()
-	s.Conn.Close() //nolint:errcheck // already failed
+	s.Conn.Close() // already failed
 	for _, t := range tasks {
 		t.err = s.err
 		close(t.done)
@@ -256,7 +256,7 @@ func (s *Session) Logout(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.Close() //nolint:errcheck // the target may have closed first
+	s.Close() // the target may have closed first
 	if r.Opcode() != OpLogoutResp || r.BHS[2] != 0 {
 		return fmt.Errorf("initiator: logout answered by %v, response %d", r, r.BHS[2])
 	}

@@ -1,0 +1,74 @@
+# make help lists the targets. Only `make test`, `make deps` and the first `make vm`
+# need the network.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo build test deps conformance vm vm-image bench bench-allocs logins hostile fuzz lint race fmt generate clean
+
+# Time for each fuzz target, flags of the benchmark (BENCH=-h lists them).
+FUZZTIME ?= 60s
+BENCH    ?=
+# Steps of `make test`, all by default: make test STEPS="format vet".
+STEPS    ?=
+
+# $(call figure,COMMAND) runs COMMAND and prints as the last line the figure that its
+# tests reported.
+define figure
+	@f=$$(mktemp); trap 'rm -f "$$f"' EXIT; TARGATE_FIGURE=$$f $(1); tail -n 1 "$$f"
+endef
+# A test that is run for its figure is never taken from the cache.
+SYSTEM := go test -count=1 -v -tags system
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: build ## build targate and serve the embedded default on 127.0.0.1:3260 (Ctrl-C ends it)
+	@exec bin/targate demo
+
+build: ## build bin/targate
+	@go build -o bin/targate ./cmd/targate
+
+test: deps ## install what the tests need (Debian, root) and run everything that CI runs
+	@go build -o bin/ci ./test/ci && bin/ci $(STEPS)
+
+deps: ## install the Debian packages that the tests use
+	@tools/deps.sh
+
+conformance: build ## iscsi-test-cu, qemu-img, qemu-io and fio against targate
+	$(call figure,$(SYSTEM) -timeout 20m ./test/conformance)
+
+vm: build vm-image ## the Linux kernel initiator, in a user-mode-linux guest
+	$(call figure,go test -count=1 -v -tags vm -timeout 8m ./test/vm/...)
+
+vm-image: ## build the guest of `make vm` into the cache (quick when it is there)
+	@test/vm/image.sh
+
+bench: build ## speed, alternating with tgtd (flags: make bench BENCH="-targets -split -h")
+	@go build -o bin/bench ./test/bench && TARGATE=bin/targate bin/bench $(BENCH)
+
+bench-allocs: ## 0 allocations for each 4 KiB READ and WRITE
+	$(call figure,go test -count=1 -run '^TestAllocs' -v ./core/... ./gateway/... ./handlers/... | grep -v 'no test' )
+
+logins: build ## 10,000 logins and 1,000 sessions at once: nothing is left behind
+	$(call figure,$(SYSTEM) -timeout 10m -run '^TestLogins|^TestSessions' ./test/abuse)
+
+hostile: build ## hostile peers leave the others at no less than half speed
+	$(call figure,$(SYSTEM) -timeout 10m -run '^TestHostile' ./test/abuse)
+
+fuzz: ## each fuzz target for FUZZTIME (60s)
+	@test/fuzz.sh $(FUZZTIME)
+
+lint: ## gofmt, vet, staticcheck, tidy modules, fresh generated files
+	@go build -o bin/ci ./test/ci && bin/ci format vet staticcheck "modules tidy" "generated files fresh"
+
+race: ## the unit tests under the race detector
+	go test -race ./...
+
+fmt: ## gofmt everything
+	gofmt -l -w .
+
+generate: ## write the generated files again
+	go generate ./...
+
+clean: ## remove what was built here, not the guest's image in the cache
+	rm -rf bin
