@@ -151,6 +151,7 @@ func (c *Command) Moved() int { return min(c.InLen, c.InMax) }
 // of the CDB and to the room that there is.
 func (c *Command) Reply(b []byte) error {
 	c.InLen = min(c.InLen, len(b))
+	c.InMax = min(c.InMax, c.InLen) // an allocation length sizes no buffer
 	in, err := c.Room()
 	if err != nil {
 		return err

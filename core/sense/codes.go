@@ -49,6 +49,7 @@ const (
 	ThinSoftThresholdReached    Code = 0x3807 // THIN PROVISIONING SOFT THRESHOLD REACHED
 	SavingNotSupported          Code = 0x3900 // SAVING PARAMETERS NOT SUPPORTED
 	MediumNotPresent            Code = 0x3a00 // MEDIUM NOT PRESENT
+	FailedSelfTest              Code = 0x3e03 // LOGICAL UNIT FAILED SELF-TEST
 	InquiryDataChanged          Code = 0x3f03 // INQUIRY DATA HAS CHANGED
 	ReportedLUNsDataHasChanged  Code = 0x3f0e // REPORTED LUNS DATA HAS CHANGED
 	MessageError                Code = 0x4300 // MESSAGE ERROR

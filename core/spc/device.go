@@ -27,11 +27,12 @@ type Config struct {
 	Modes []ModePage
 	Logs  []LogPage
 
-	// Header gives the mode parameter header and block descriptor for c. nil: zeros
-	// and no block descriptor.
+	// Header gives the mode parameter header and block descriptor for c, a long LBA
+	// one only if long. nil: zeros and no block descriptor.
 	Header func(c *core.Command, long bool) Header
 	// SetHeader takes those of a MODE SELECT: it refuses (sense.Param, whose byte it
-	// counts from h.At) or returns what makes them effective. It is called before
+	// counts from h.At) or returns what makes them effective, nil when nothing would
+	// change. It does not keep h.Block. It is called before
 	// anything changes. nil: only values that change nothing are taken.
 	SetHeader func(c *core.Command, h Header) (apply func(), err error)
 
@@ -57,7 +58,6 @@ type Header struct {
 	// Block is the block descriptor: 8 bytes, 16 when it is a long LBA one, or empty
 	// when there is none.
 	Block []byte
-	Long  bool // LONGLBA
 	// At is where Block lies in the parameter list of a MODE SELECT.
 	At int
 }
@@ -77,8 +77,9 @@ const (
 // embeds one. All methods are safe for concurrent use.
 type Device struct {
 	cfg     Config
-	vpd     []VPDPage // sorted by code
-	logs    []LogPage // sorted by code and subpage
+	vpd     []VPDPage  // sorted by code
+	logs    []LogPage  // sorted by code and subpage
+	pages   []ModePage // in the order of MODE SENSE
 	control core.Control
 	buffers buffers
 
@@ -92,6 +93,9 @@ type Device struct {
 // a page that is declared twice, or whose length contradicts its header.
 func NewDevice(cfg Config) (*Device, error) {
 	d := &Device{cfg: cfg}
+	if err := checkIdentity(cfg.Identity); err != nil {
+		return nil, fmt.Errorf("spc: %w", err)
+	}
 	if err := d.setVPD(cfg.VPD); err != nil {
 		return nil, fmt.Errorf("spc: %w", err)
 	}

@@ -1,9 +1,17 @@
 package spc
 
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"slices"
+)
+
 // ModePage is a mode page as data. Its bytes are numbered as in the standard: byte 0
-// holds PAGE CODE (and SPF for a subpage), and the length field is right.
+// holds PAGE CODE, and SPF for a subpage.
 type ModePage struct {
-	// Default is the whole page at its default values.
+	// Default is the whole page at its default values, header included, with PS 0.
 	Default []byte
 	// Changeable has a 1 for each bit that MODE SELECT may change, and is as long as
 	// Default; its header bytes are ignored. nil: none.
@@ -13,14 +21,165 @@ type ModePage struct {
 	// before anything changes. nil: all are taken.
 	Check func(page []byte) error
 	// Apply makes the page's values effective: after a MODE SELECT that changed them,
-	// and once when the device is attached. It must not keep page. May be nil.
+	// and once when the device is attached. It must not keep page, and is never
+	// called twice at a time. May be nil.
 	Apply func(page []byte)
 }
 
-// Mode returns a copy of the current values of a mode page, nil when there is none.
-func (d *Device) Mode(code, sub uint8) []byte { return nil }
+// Bits of the first byte of a mode page (SPC-6, 7.5.7).
+const (
+	ps           = 0x80 // parameters saveable
+	spf          = 0x40 // subpage format
+	pageCodeMask = 0x3f
 
-type modeTable struct{}
+	allPages    = 0x3f // page code
+	allSubpages = 0xff
+)
 
-func (d *Device) setModes([]ModePage) error { return nil }
-func (d *Device) restoreModes() error       { return nil }
+func (p *ModePage) code() uint8 { return p.Default[0] & pageCodeMask }
+
+func (p *ModePage) sub() uint8 {
+	if p.Default[0]&spf == 0 {
+		return 0
+	}
+	return p.Default[1]
+}
+
+// headerLen is the length of the header of a page that begins with b0.
+func headerLen(b0 byte) int {
+	if b0&spf != 0 {
+		return 4
+	}
+	return 2
+}
+
+// pageLen is the length of the whole page that begins with the header b.
+func pageLen(b []byte) int {
+	if b[0]&spf != 0 {
+		return 4 + int(binary.BigEndian.Uint16(b[2:]))
+	}
+	return 2 + int(b[1])
+}
+
+// check finds a page that contradicts itself.
+func (p *ModePage) check() error {
+	b := p.Default
+	switch {
+	case len(b) < 2 || len(b) < headerLen(b[0]):
+		return fmt.Errorf("a mode page of %d bytes", len(b))
+	case pageLen(b) != len(b):
+		return fmt.Errorf("mode page %s says %d bytes and has %d", p, pageLen(b), len(b))
+	case b[0]&ps != 0:
+		return fmt.Errorf("mode page %s sets PS itself", p)
+	case p.code() == allPages || p.sub() == allSubpages:
+		return fmt.Errorf("mode page %s is a wildcard", p)
+	case p.Changeable != nil && len(p.Changeable) != len(b):
+		return fmt.Errorf("mode page %s has a mask of %d bytes", p, len(p.Changeable))
+	}
+	return nil
+}
+
+func (p *ModePage) String() string { return fmt.Sprintf("%02Xh/%02Xh", p.code(), p.sub()) }
+
+// changeable is the mask of byte i, none in the header.
+func (p *ModePage) changeable(i int) byte {
+	if p.Changeable == nil || i < headerLen(p.Default[0]) {
+		return 0
+	}
+	return p.Changeable[i]
+}
+
+// saveable says whether the page has anything that a save would keep.
+func (p *ModePage) saveable() bool {
+	for i := range p.Default {
+		if p.changeable(i) != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// merge gives the changeable bits of from to a copy of the default values.
+func (p *ModePage) merge(from []byte) []byte {
+	b := bytes.Clone(p.Default)
+	for i := range b {
+		m := p.changeable(i)
+		b[i] = b[i]&^m | from[i]&m
+	}
+	return b
+}
+
+// modeTable is the values of all mode pages, in the order of Device.pages. A
+// published table is never changed.
+type modeTable struct {
+	current, saved [][]byte
+}
+
+// setModes joins the pages that every device has with those of its type, in the
+// order in which MODE SENSE returns them: ascending, but page 00h last
+// (SPC-6, 6.14.1).
+func (d *Device) setModes(own []ModePage) error {
+	d.pages = append(d.controlPages(), own...)
+	for i := range d.pages {
+		if err := d.pages[i].check(); err != nil {
+			return err
+		}
+	}
+	slices.SortFunc(d.pages, func(a, b ModePage) int {
+		return cmp.Or(cmp.Compare(a.code()-1, b.code()-1), cmp.Compare(a.sub(), b.sub())) // 00h wraps to the end
+	})
+	t := &modeTable{}
+	for i := range d.pages {
+		p := &d.pages[i]
+		if i > 0 && d.pages[i-1].code() == p.code() && d.pages[i-1].sub() == p.sub() {
+			return fmt.Errorf("mode page %s is declared twice", p)
+		}
+		t.current = append(t.current, p.Default)
+	}
+	t.saved = slices.Clone(t.current)
+	d.modes.Store(t)
+	return nil
+}
+
+// findMode is the index of a mode page, -1 when there is none.
+func (d *Device) findMode(code, sub uint8) int {
+	return slices.IndexFunc(d.pages, func(p ModePage) bool { return p.code() == code && p.sub() == sub })
+}
+
+// Mode returns a copy of the current values of a mode page, nil when the device does
+// not have it.
+func (d *Device) Mode(code, sub uint8) []byte {
+	if i := d.findMode(code, sub); i >= 0 {
+		return bytes.Clone(d.modes.Load().current[i])
+	}
+	return nil
+}
+
+// Bits of the Control mode page (SPC-6, 7.5.9).
+const (
+	gltsd  = 0x02 // byte 2: log parameters are not saved
+	dSense = 0x04 // byte 2
+	qam1   = 0x10 // byte 3: SIMPLE commands may be reordered without restriction
+	swp    = 0x08 // byte 4
+)
+
+// controlPages are Control and Control Extension. What the core does not act on yet
+// is not changeable.
+func (d *Device) controlPages() []ModePage {
+	control := ModePage{
+		Default: []byte{0x0a, 10, gltsd, qam1, 0, 0, 0, 0,
+			0xff, 0xff, // BUSY TIMEOUT PERIOD: unlimited
+			0, 0}, // no extended self-test
+		Changeable: []byte{0, 0, dSense, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+		Apply: func(b []byte) {
+			d.control.DSense.Store(b[2]&dSense != 0)
+			d.control.SWP.Store(b[4]&swp != 0)
+		},
+	}
+	if d.cfg.CanProtect {
+		control.Changeable[4] = swp
+	}
+	extension := make([]byte, 32)
+	extension[0], extension[1], extension[3] = 0x0a|spf, 0x01, 28
+	return []ModePage{control, {Default: extension}}
+}

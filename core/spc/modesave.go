@@ -1,0 +1,100 @@
+package spc
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"slices"
+
+	"github.com/targate/targate/core/wire"
+)
+
+// Saved mode pages (docs/formats/mode-pages.md): magic, version, the pages as MODE
+// SENSE would return them, and a CRC32C of all before it.
+const (
+	modesName    = "mode-pages"
+	modesMagic   = "TGMODEPG"
+	modesVersion = 1
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// saveModes puts the saveable pages of values where they survive.
+func (d *Device) saveModes(values [][]byte) error {
+	b := binary.BigEndian.AppendUint16([]byte(modesMagic), modesVersion)
+	for i := range d.pages {
+		if d.pages[i].saveable() {
+			b = append(b, values[i]...)
+		}
+	}
+	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+	if err := d.host.State().Save(modesName, b); err != nil {
+		return fmt.Errorf("save mode pages: %w", err)
+	}
+	return nil
+}
+
+// restoreModes makes the saved values current, as after a power on, and applies all
+// pages.
+func (d *Device) restoreModes() error {
+	t := d.modes.Load()
+	if state := d.host.State(); state != nil {
+		b, err := state.Load(modesName)
+		if err == nil {
+			t, err = d.parseModes(b)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("saved mode pages: %w", err)
+		}
+		d.modes.Store(t)
+	}
+	for i := range d.pages {
+		if apply := d.pages[i].Apply; apply != nil {
+			apply(t.current[i])
+		}
+	}
+	return nil
+}
+
+// parseModes reads what saveModes wrote, perhaps by another version of this program:
+// a page that is gone or has another length now is passed over, and bits that are
+// not changeable any more keep their defaults.
+func (d *Device) parseModes(b []byte) (*modeTable, error) {
+	const head, tail = len(modesMagic) + 2, 4
+	if len(b) < head+tail || string(b[:len(modesMagic)]) != modesMagic {
+		return nil, errors.New("not a list of mode pages")
+	}
+	body := b[:len(b)-tail]
+	if sum := binary.BigEndian.Uint32(b[len(body):]); sum != crc32.Checksum(body, castagnoli) {
+		return nil, errors.New("CRC does not match")
+	}
+	r := wire.NewReader(body[len(modesMagic):])
+	if v := r.U16(); v != modesVersion {
+		return nil, fmt.Errorf("version %d, this program knows %d", v, modesVersion)
+	}
+	t := d.modes.Load()
+	values := slices.Clone(t.current)
+	for r.Len() > 0 {
+		rest := body[len(modesMagic)+r.Off():]
+		if len(rest) < 2 || len(rest) < headerLen(rest[0]) {
+			return nil, errors.New("ends within a page")
+		}
+		page := r.Bytes(pageLen(rest))
+		if page == nil {
+			return nil, errors.New("ends within a page")
+		}
+		read := ModePage{Default: page}
+		i := d.findMode(read.code(), read.sub())
+		if i < 0 || len(d.pages[i].Default) != len(page) {
+			continue
+		}
+		merged := d.pages[i].merge(page)
+		if check := d.pages[i].Check; check != nil && check(merged) != nil {
+			continue // its limits have changed since
+		}
+		values[i] = merged
+	}
+	return &modeTable{current: values, saved: values}, nil
+}
