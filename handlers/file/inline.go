@@ -103,7 +103,7 @@ func (s *Store) writeTimed(p []byte, off int64) error {
 // is bounded: it takes a few in a row, or one stall. Updates that race with each
 // other cost an observation.
 func (i *inline) learn(took int64, n int) {
-	per := took / int64((n+64<<10-1)/(64<<10))
+	per := took / (1 + int64(n)>>16)
 	switch {
 	case took > slowStall:
 		per = 16 * slowLimit

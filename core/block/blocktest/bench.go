@@ -66,7 +66,7 @@ func Bench(b *testing.B, s Suite) {
 	for off := int64(0); off < benchSize; off += 1 << 20 {
 		mustWrite(b, st, p, off)
 	}
-	run := func(name string, n int64, do func(off int64) error) {
+	run := func(name string, n int64, do func(off int64, f block.Flags) error, f block.Flags) {
 		b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
 			b.SetBytes(n)
 			b.ReportAllocs()
@@ -75,11 +75,12 @@ func Bench(b *testing.B, s Suite) {
 			for b.Loop() {
 				x = x*6364136223846793005 + 1442695040888963407
 				off := int64(x>>33) % (benchSize / n) * n
-				switch err := do(off); err {
-				case nil:
-				case block.ErrWouldBlock:
+				err := do(off, f)
+				if err == block.ErrWouldBlock {
 					blocked++
-				default:
+					err = do(off, 0)
+				}
+				if err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -91,22 +92,20 @@ func Bench(b *testing.B, s Suite) {
 	l, lends := st.(block.Lender)
 	dst := make([][]byte, 0, 64)
 	for _, n := range []int64{512, 4096, 64 << 10, 256 << 10, 1 << 20} {
-		for _, f := range []struct {
-			name  string
-			flags block.Flags
-		}{{"now", block.NoWait}, {"wait", 0}} {
-			run("read/"+f.name, n, func(off int64) error { return st.ReadAt(p[:n], off, f.flags) })
-			run("write/"+f.name, n, func(off int64) error { return st.WriteAt(p[:n], off, f.flags) })
-		}
+		read := func(off int64, f block.Flags) error { return st.ReadAt(p[:n], off, f) }
+		write := func(off int64, f block.Flags) error { return st.WriteAt(p[:n], off, f) }
+		run("read/now", n, read, block.NoWait)
+		run("read/wait", n, read, 0)
+		run("write/now", n, write, block.NoWait)
+		run("write/wait", n, write, 0)
 		if lends {
-			run("lend", n, func(off int64) error {
+			run("lend", n, func(off int64, _ block.Flags) error {
 				_, release, ok := l.Lend(dst, off, n)
-				if !ok {
-					return block.ErrWouldBlock
+				if ok {
+					release.Release()
 				}
-				release.Release()
 				return nil
-			})
+			}, 0)
 		}
 	}
 }
