@@ -64,9 +64,10 @@ type Disk struct {
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 	work   sync.WaitGroup
-	opMu   sync.Mutex // guards op, and transitions of state
-	op     *operation // nil: none under way
-	resize sync.Mutex // serializes Resize
+	warmer chan struct{} // a token per PRE-FETCH that runs on
+	opMu   sync.Mutex    // guards op, and transitions of state
+	op     *operation    // nil: none under way
+	resize sync.Mutex    // serializes Resize
 }
 
 // What can be in the way of a command.
@@ -122,6 +123,7 @@ func New(store block.Store, cfg Config) (*Disk, error) {
 		d.state.Store(stateReadOnly)
 	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
+	d.warmer = make(chan struct{}, maxWarm)
 
 	var err error
 	d.Device, err = spc.NewDevice(d.primary())
@@ -162,7 +164,10 @@ func (d *Disk) Profile() core.Profile {
 // Attach takes the core's side (core.Handler).
 func (d *Disk) Attach(h core.Host) error {
 	d.host = h
-	return d.Device.Attach(h)
+	if err := d.Device.Attach(h); err != nil {
+		return err
+	}
+	return d.takeUp()
 }
 
 // Execute carries out cmd (core.Handler).
@@ -187,7 +192,7 @@ func (d *Disk) refuse(cmd *core.Command, s uint32) error {
 		return nil // it has just ended
 	case s&stateReadOnly != 0 && row.Is(core.WritesMedium):
 		return sense.ErrWriteProtected
-	case s&stateSanitizeFailed != 0 && medium && row.Code != opSanitize:
+	case s&stateSanitizeFailed != 0 && !row.Is(core.WhileBusy) && row.Code != opSanitize:
 		return sense.New(sense.MediumError, sense.SanitizeCommandFailed)
 	case s&stateFormatFailed != 0 && medium && row.Code != opFormat && row.Code != opSanitize:
 		return sense.New(sense.MediumError, mediumFormatCorrupt)

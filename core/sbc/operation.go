@@ -1,19 +1,159 @@
 package sbc
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
 	"sync/atomic"
 
+	"github.com/targate/targate/core"
 	"github.com/targate/targate/core/sense"
 )
 
-// operation is a FORMAT UNIT or SANITIZE under way.
+// operation is a FORMAT UNIT or SANITIZE: work on the whole medium that, once it has
+// begun, neither the end of its command nor a reset ends (SBC-4, 4.11.2).
 type operation struct {
-	code  sense.Code // of the NOT READY that others get
-	done  atomic.Uint64
-	total uint64 // bytes, over all passes
+	code   sense.Code // of the NOT READY that other commands get
+	failed sense.Code // of the MEDIUM ERROR when it fails
+	state  uint32     // stateXxx then
+	mends  uint32     // stateXxx that its success clears
+	passes int        // over the medium
+	run    func(d *Disk, done func(int64)) error
+
+	done, total atomic.Int64 // bytes
+	ended       chan struct{}
+	err         error // valid once ended is closed
 }
 
 // progress is how much is done, in 65536ths.
 func (o *operation) progress() uint16 {
-	return uint16(min(float64(o.done.Load())/float64(o.total)*65536, 65535))
+	return uint16(min(float64(o.done.Load())/float64(o.total.Load())*65536, 65535))
+}
+
+// stateName is where an operation is remembered until it has succeeded, so that a
+// restart takes it up again: the CDB, 16 bytes, and the parameter list. Empty: none.
+const stateName = "operation"
+
+// perform carries out op for c, which asked for it with IMMED or not.
+func (d *Disk) perform(c *core.Command, op *operation, immed bool) error {
+	if err := d.remember(c); err != nil {
+		return err
+	}
+	if !d.launch(op) {
+		return d.PollSense() // another came first
+	}
+	if immed {
+		return nil
+	}
+	select {
+	case <-op.ended:
+		return op.err
+	case <-c.Done():
+		return aborted
+	}
+}
+
+// launch begins op in the background. False: there is one already.
+func (d *Disk) launch(op *operation) bool {
+	d.opMu.Lock()
+	defer d.opMu.Unlock()
+	if d.op != nil {
+		return false
+	}
+	op.total.Store(int64(d.blocks.Load()<<d.shift) * int64(op.passes))
+	op.ended = make(chan struct{})
+	d.op = op
+	d.setState(stateBusy, 0)
+	d.work.Go(func() { d.conclude(op, d.overMedium(op)) })
+	return true
+}
+
+// overMedium runs op with the medium to itself.
+func (d *Disk) overMedium(op *operation) error {
+	h, err := d.lock.lock(d.ctx, 0, math.MaxInt64, true)
+	if err != nil {
+		return err
+	}
+	defer d.lock.unlock(h)
+	if err := op.run(d, func(n int64) { op.done.Add(n) }); err != nil {
+		return err
+	}
+	return d.store.Flush()
+}
+
+func (d *Disk) conclude(op *operation, err error) {
+	if d.ctx.Err() != nil { // Close: what is remembered goes on after the restart
+		op.err = aborted
+	} else if err != nil {
+		op.err = sense.New(sense.MediumError, op.failed).WithCause(err)
+		d.setState(op.state, 0)
+		d.log.Error("an operation on the whole medium failed", "device", d.host.Name(), "err", op.err)
+	} else {
+		d.forget()
+		d.setState(0, op.mends)
+	}
+	d.opMu.Lock()
+	d.op = nil
+	d.setState(0, stateBusy)
+	d.opMu.Unlock()
+	close(op.ended)
+}
+
+// remember makes the operation that c asks for outlive a restart.
+func (d *Disk) remember(c *core.Command) error {
+	s := d.host.State()
+	if s == nil {
+		return nil
+	}
+	record := make([]byte, 16, 16+len(c.Out))
+	copy(record, c.CDB)
+	if err := s.Save(stateName, append(record, c.Out...)); err != nil {
+		return sense.Hardware(err)
+	}
+	return nil
+}
+
+func (d *Disk) forget() {
+	s := d.host.State()
+	if s == nil {
+		return
+	}
+	if err := s.Save(stateName, nil); err != nil {
+		// the worst that follows is that a restart does it all again
+		d.log.Error("cannot record the end of an operation", "device", d.host.Name(), "err", err)
+	}
+}
+
+// takeUp begins again what a restart interrupted.
+func (d *Disk) takeUp() error {
+	s := d.host.State()
+	if s == nil {
+		return nil
+	}
+	record, err := s.Load(stateName)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(record) == 0 {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("the operation that a restart interrupted: %w", err)
+	}
+	if len(record) < 16 {
+		return fmt.Errorf("the operation that a restart interrupted: a record of %d bytes", len(record))
+	}
+	cdb, list := record[:16], record[16:]
+	var op *operation
+	switch cdb[0] {
+	case opFormat:
+		op, err = parseFormat(cdb, list)
+	case opSanitize:
+		op, err = parseSanitize(cdb, list, int(d.cfg.BlockSize))
+	default:
+		err = fmt.Errorf("opcode %02Xh", cdb[0])
+	}
+	if err != nil {
+		return fmt.Errorf("the operation that a restart interrupted: %w", err)
+	}
+	d.launch(op)
+	return nil
 }
