@@ -1,0 +1,130 @@
+package conformance
+
+import (
+	"bufio"
+	"fmt"
+	"path"
+	"regexp"
+	"strings"
+)
+
+// outcome is what iscsi-test-cu says of one test.
+type outcome struct {
+	test    string // Suite.Test
+	passed  bool
+	skips   []string // texts of its [SKIPPED] lines
+	details string   // everything that it printed
+}
+
+var (
+	cuTest   = regexp.MustCompile(`^  Test: (\S+) \.\.\.(.*)$`)
+	cuResult = regexp.MustCompile(`^(passed|FAILED)`)
+)
+
+// parseCU reads the output of iscsi-test-cu --verbose. A test without a result, as
+// after a crash, is one that did not pass.
+func parseCU(out string) []outcome {
+	var all []outcome
+	var suite string
+	lines := bufio.NewScanner(strings.NewReader(out))
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		line := lines.Text()
+		if s, ok := strings.CutPrefix(line, "Suite: "); ok {
+			suite = s
+			continue
+		}
+		if m := cuTest.FindStringSubmatch(line); m != nil {
+			all = append(all, outcome{test: suite + "." + m[1]})
+			line = m[2]
+		}
+		if strings.HasPrefix(line, "Run Summary:") {
+			break
+		}
+		if len(all) == 0 {
+			continue
+		}
+		o := &all[len(all)-1]
+		o.details += line + "\n"
+		if m := cuResult.FindStringSubmatch(line); m != nil {
+			o.passed = m[1] == "passed"
+		}
+		if _, why, ok := strings.Cut(line, "[SKIPPED] "); ok {
+			o.skips = append(o.skips, why)
+		}
+	}
+	return all
+}
+
+// listed is one entry of skips.txt.
+type listed struct {
+	line    int
+	test    string // Suite.Test, or Suite.* for all of a suite
+	class   string // pattern of device classes
+	reason  string
+	matched map[string]bool // classes in which the test did skip
+}
+
+// parseSkips reads lines of the form
+//
+//	Suite.Test  class pattern  reason
+//
+// separated by two blanks or more. A # begins a comment.
+func parseSkips(text string) ([]*listed, error) {
+	var all []*listed
+	for i, line := range strings.Split(text, "\n") {
+		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
+			continue
+		}
+		f := regexp.MustCompile(`\s{2,}`).Split(line, 3)
+		if len(f) != 3 {
+			return nil, fmt.Errorf("skips.txt:%d: want test, classes and reason, two blanks apart", i+1)
+		}
+		if _, err := path.Match(f[1], ""); err != nil {
+			return nil, fmt.Errorf("skips.txt:%d: pattern %q: %w", i+1, f[1], err)
+		}
+		all = append(all, &listed{line: i + 1, test: f[0], class: f[1], reason: f[2], matched: map[string]bool{}})
+	}
+	return all, nil
+}
+
+func (l *listed) covers(test, class string) bool {
+	ok, _ := path.Match(l.class, class) // parseSkips has checked the pattern
+	if suite, all := strings.CutSuffix(l.test, ".*"); all {
+		return ok && strings.HasPrefix(test, suite+".")
+	}
+	return ok && l.test == test
+}
+
+// allow marks the entry that lets a test skip in a class; false if there is none.
+func allow(list []*listed, test, class string) bool {
+	found := false
+	for _, l := range list {
+		if l.covers(test, class) {
+			l.matched[class] = true
+			found = true
+		}
+	}
+	return found
+}
+
+// stale gives the entries that cover a class of classes in which nothing skipped.
+func stale(list []*listed, classes []string) []string {
+	var out []string
+	for _, l := range list {
+		covered := 0
+		for _, class := range classes {
+			if ok, _ := path.Match(l.class, class); !ok {
+				continue
+			}
+			covered++
+			if !l.matched[class] {
+				out = append(out, fmt.Sprintf("skips.txt:%d: %s is not skipped on %s", l.line, l.test, class))
+			}
+		}
+		if covered == 0 {
+			out = append(out, fmt.Sprintf("skips.txt:%d: no class matches %s", l.line, l.class))
+		}
+	}
+	return out
+}

@@ -1,0 +1,141 @@
+//go:build system
+
+package conformance
+
+import (
+	_ "embed"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/targate/targate/test/daemon"
+	"github.com/targate/targate/test/figure"
+)
+
+//go:embed skips.txt
+var skipsText string
+
+// suiteLimit is for a suite that hangs; the slowest needs a few seconds.
+const suiteLimit = 90 * time.Second
+
+const (
+	firstName  = "iqn.2026-11.org.targate:first"
+	secondName = "iqn.2026-11.org.targate:second"
+)
+
+// suites asks the installed iscsi-test-cu what it has: the suites of family ALL in
+// order, each with the number of its tests.
+func suites(t *testing.T) (names []string, size map[string]int) {
+	out, err := daemon.Run(suiteLimit, "iscsi-test-cu", "--list")
+	if err != nil {
+		t.Fatal(err)
+	}
+	size = map[string]int{}
+	for line := range strings.Lines(out) {
+		switch f := strings.Split(strings.TrimSpace(line), "."); {
+		case f[0] != "ALL":
+		case len(f) == 2:
+			names = append(names, f[1])
+		case len(f) == 3:
+			size[f[1]]++
+		}
+	}
+	if len(names) < 40 {
+		t.Fatalf("iscsi-test-cu lists %d suites:\n%s", len(names), out)
+	}
+	return names, size
+}
+
+// TestSuites runs every suite of iscsi-test-cu on every class of device.
+func TestSuites(t *testing.T) {
+	skips, err := parseSkips(skipsText)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, size := suites(t)
+	var passed, skipped, failed int
+	var ran []string
+	for i, c := range classes {
+		t.Run(c.name, func(t *testing.T) {
+			for _, suite := range names {
+				t.Run(suite, func(t *testing.T) {
+					got := runSuite(t, suite, i)
+					if len(got) != size[suite] {
+						t.Errorf("%d tests ran of %d", len(got), size[suite])
+					}
+					for _, o := range got {
+						switch {
+						case !o.passed:
+							failed++
+							t.Errorf("%s failed:\n%s", o.test, o.details)
+						case len(o.skips) == 0:
+							passed++
+						case allow(skips, o.test, c.name):
+							skipped++
+						default:
+							failed++
+							t.Errorf("%s skips and is not on skips.txt: %s", o.test, o.skips[0])
+						}
+					}
+				})
+			}
+		})
+		ran = append(ran, c.name)
+	}
+	t.Run("list of skips", func(t *testing.T) {
+		for _, s := range stale(skips, ran) {
+			t.Error(s)
+		}
+	})
+	figure.Report(t, "conformance: %d passed, %d skipped (listed), %d failed", passed, skipped, failed)
+}
+
+func runSuite(t *testing.T, suite string, class int) []outcome {
+	lun := lunOf(class)
+	args := []string{"--dataloss", "--verbose", "--initiator-name=" + firstName, "--initiator-name-2=" + secondName}
+	switch suite {
+	case "ReadOnly":
+		lun = readOnlyOf(class)
+	case "Sanitize":
+		args = append(args, "--allow-sanitize")
+	}
+	args = append(args, "--test=ALL."+suite, target.URL(iqn, lun))
+	if suite == "MultipathIO" {
+		// Another target of ours is another path to the same logical unit.
+		args = append(args, target.URL(iqnSecond, lun))
+	}
+	out, err := daemon.Run(suiteLimit, "iscsi-test-cu", args...)
+	if err != nil {
+		t.Error(err)
+	}
+	return parseCU(out)
+}
+
+// chapURL is the address of a logical unit behind mutual CHAP, with the header
+// digest on.
+func chapURL(user, secret, mutual string) string {
+	return fmt.Sprintf("iscsi://%s%%%s@%s/%s/%d?target_user=tg&target_password=%s&header_digest=crc32c",
+		user, secret, target.Portal, iqnChap, 0, mutual)
+}
+
+// TestSuitesCHAP runs the suites about the transport over an authenticated session
+// with header digests.
+func TestSuitesCHAP(t *testing.T) {
+	url := chapURL(user, secret, mutual)
+	for _, suite := range []string{"iSCSIcmdsn", "iSCSIdatasn", "iSCSIResiduals", "iSCSITMF", "Read10", "Write10"} {
+		out, err := daemon.Run(suiteLimit, "iscsi-test-cu", "--dataloss", "--verbose", "--test=ALL."+suite, url)
+		if err != nil {
+			t.Error(err)
+		}
+		got := parseCU(out)
+		if len(got) == 0 {
+			t.Errorf("%s did not run:\n%s", suite, out)
+		}
+		for _, o := range got {
+			if !o.passed {
+				t.Errorf("%s failed:\n%s", o.test, o.details)
+			}
+		}
+	}
+}
