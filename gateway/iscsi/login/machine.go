@@ -2,7 +2,11 @@ package login
 
 import (
 	"crypto/rand"
+	"errors"
 	"io"
+	"strconv"
+
+	"github.com/targate/targate/gateway/iscsi/text"
 )
 
 // Stage is a login stage; the values are those of the CSG and NSG fields.
@@ -15,9 +19,10 @@ const (
 	FullFeature Stage = 3
 )
 
-// Request is a Login Request (RFC 7143, 11.12), digests and padding removed.
+// Request is a Login Request (RFC 7143, 11.12), digests and padding removed. The
+// immediate bit is not in it: an initiator that forgets it (uiscsi does) counts its
+// CmdSN as if it were set.
 type Request struct {
-	Immediate         bool
 	Transit, Continue bool
 	CSG, NSG          Stage
 	VersionMax        uint8
@@ -94,11 +99,34 @@ type Config struct {
 	Window    uint32    // commands that MaxCmdSN of our responses leaves room for, at least 1
 }
 
+// Limits of one login.
+const (
+	// MaxData is the longest data segment of a login PDU, both ways: the default of
+	// MaxRecvDataSegmentLength, which holds until the login is over (RFC 7143, 13.12).
+	MaxData = 8192
+
+	// MaxSteps is how many requests one login may take.
+	MaxSteps = 128
+)
+
 // Machine is one login, from the first Login Request of a connection to the full
 // feature phase or a refusal. Not safe for concurrent use.
 type Machine struct {
 	cfg    Config
-	result *Result
+	stage  Stage
+	steps  int
+	over   bool    // ended, either way
+	passed bool    // ended in the full feature phase
+	first  Request // what all requests of a login have in common
+	statSN uint32
+
+	in, out []byte // text gathered; answer not yet sent
+
+	result     Result
+	keys       *negotiation // from the first complete request on
+	sec        security
+	introduced bool // TargetPortalGroupTag is sent
+	declared   bool // our MaxRecvDataSegmentLength is sent
 }
 
 // New makes the machine of one connection.
@@ -107,22 +135,283 @@ func New(cfg Config) *Machine {
 		cfg.Rand = rand.Reader
 	}
 	cfg.Window = max(cfg.Window, 1)
-	return &Machine{cfg: cfg}
+	m := &Machine{cfg: cfg}
+	m.keys = newNegotiation(&m.cfg.Limits, &m.result)
+	return m
 }
 
 // Result is what the login agreed on, nil until it reached the full feature
-// phase.
-func (m *Machine) Result() *Result { return m.result }
+// phase. The caller owns it.
+func (m *Machine) Result() *Result {
+	if !m.passed {
+		return nil
+	}
+	return &m.result
+}
 
 // Step answers one Login Request. When the error is not nil it is a *Refusal:
 // the caller sends the response, which bears its status, and closes the
 // connection. Once Result is not nil the session takes over.
 func (m *Machine) Step(q Request) (Response, error) {
-	return m.Refuse(q, Refuse(InitiatorError, "not served"))
+	r, err := m.step(&q)
+	if err != nil {
+		return m.Refuse(q, err)
+	}
+	return r, nil
 }
 
-// Refuse is the response to q that ends the login for a reason that the machine
-// cannot know, such as a full session registry.
+// Refuse is the response to q that ends the login, for a reason that the machine
+// cannot know too, such as a full session registry: call it in place of sending
+// what Step returned. An error that is no *Refusal becomes TargetError.
 func (m *Machine) Refuse(q Request, err error) (Response, error) {
-	return Response{}, err
+	var refusal *Refusal
+	if !errors.As(err, &refusal) {
+		refusal = &Refusal{Status: TargetError, Reason: err.Error()}
+	}
+	if m.passed {
+		m.statSN-- // of the response that is not sent
+	}
+	m.over, m.passed = true, false
+	r := m.header(&q)
+	r.Status = refusal.Status
+	if refusal.Address != "" {
+		r.Data = text.Append(nil, "TargetAddress", refusal.Address)
+	}
+	return r, refusal
+}
+
+// header starts a response and takes a StatSN.
+func (m *Machine) header(q *Request) Response {
+	if m.steps <= 1 {
+		m.statSN = q.ExpStatSN
+	}
+	r := Response{CSG: q.CSG, ISID: q.ISID, TSIH: q.TSIH, ITT: q.ITT, StatSN: m.statSN,
+		ExpCmdSN: m.first.CmdSN, MaxCmdSN: m.first.CmdSN + m.cfg.Window - 1}
+	m.statSN++
+	return r
+}
+
+func (m *Machine) step(q *Request) (Response, error) {
+	m.steps++
+	if m.steps == 1 {
+		m.first, m.stage = *q, q.CSG
+		m.first.Data = nil
+	}
+	if err := m.check(q); err != nil {
+		return Response{}, err
+	}
+	if len(m.out) > 0 { // the initiator asks for the rest of our answer (6.2)
+		if len(q.Data) > 0 || q.Continue {
+			return Response{}, Refuse(InitiatorError, "text while our answer is not complete")
+		}
+		return m.respond(q, false), nil
+	}
+	if len(m.in)+len(q.Data) > text.MaxText {
+		return Response{}, Refuse(InitiatorError, "text longer than %d bytes", text.MaxText)
+	}
+	if q.Continue {
+		m.in = append(m.in, q.Data...)
+		return m.respond(q, false), nil
+	}
+	pairs, err := text.Parse(append(m.in, q.Data...))
+	m.in = nil
+	if err != nil {
+		return Response{}, Refuse(InitiatorError, "%v", err)
+	}
+	transit, err := m.answer(q, pairs)
+	if err != nil {
+		return Response{}, err
+	}
+	return m.respond(q, transit), nil
+}
+
+// check holds the header against the rules of RFC 7143, 6.3 and 11.12.
+func (m *Machine) check(q *Request) error {
+	f := &m.first
+	switch {
+	case m.over:
+		return Refuse(InvalidDuringLogin, "the login is over")
+	case m.steps > MaxSteps:
+		return Refuse(InitiatorError, "no end after %d requests", MaxSteps)
+	case q.VersionMin > 0:
+		return Refuse(UnsupportedVersion, "version %d to %d, ours is 0", q.VersionMin, q.VersionMax)
+	case q.TSIH != 0:
+		// Sessions have one connection and do not outlive it, so there is none to join.
+		return Refuse(NoSession, "TSIH is %d", q.TSIH)
+	case q.ISID != f.ISID || q.CID != f.CID:
+		return Refuse(InitiatorError, "ISID or CID changed")
+	case q.CSG != Security && q.CSG != Operational || q.CSG != m.stage:
+		return Refuse(InvalidDuringLogin, "CSG is %d, this login is in %d", q.CSG, m.stage)
+	case q.Transit && !next[q.CSG][q.NSG&3]:
+		return Refuse(InitiatorError, "no transition from %d to %d", q.CSG, q.NSG)
+	case q.Transit && q.Continue:
+		return Refuse(InitiatorError, "T and C in one request")
+	case len(q.Data) > MaxData:
+		return Refuse(InitiatorError, "a data segment of %d bytes", len(q.Data))
+	}
+	return nil
+}
+
+// next says which stage a Transit bit may lead to (RFC 7143, 6.3).
+var next = [4][4]bool{
+	Security:    {Operational: true, FullFeature: true},
+	Operational: {FullFeature: true},
+}
+
+// answer takes the keys of a whole request, leaves the text of the answer in
+// m.out, and says whether the stage may end now.
+func (m *Machine) answer(q *Request, pairs []text.Pair) (transit bool, err error) {
+	received, byRow := sorted(pairs)
+	m.keys.auth = map[string]string{}
+	if err := m.takeAll(byRow, true); err != nil {
+		return false, err
+	}
+	if !m.introduced {
+		if err := m.identify(); err != nil {
+			return false, err
+		}
+	}
+	if err := m.takeAll(byRow, false); err != nil {
+		return false, err
+	}
+	out := m.introduce()
+	for _, e := range received {
+		if e.Key == maxRecv {
+			e.answer = m.maxRecv()
+		}
+		if e.answer != "" {
+			out = append(out, text.Pair{Key: e.Key, Value: e.answer})
+		}
+	}
+	if m.stage == Security {
+		proof, err := m.sec.step(m.keys.auth, q.Transit)
+		if err != nil {
+			return false, err
+		}
+		out = append(out, proof...)
+	}
+	transit = q.Transit && (m.stage == Operational || m.sec.done())
+	if transit && q.NSG == FullFeature {
+		if k := m.keys.unanswered(); k != "" {
+			return false, Refuse(MissingParameter, "no answer to %s", k)
+		}
+		demands := m.keys.demands()
+		out = append(out, demands...)
+		transit = len(demands) == 0
+	}
+	if m.stage == Operational || transit && q.NSG == FullFeature {
+		if v := m.maxRecv(); v != "" {
+			out = append(out, text.Pair{Key: maxRecv, Value: v})
+		}
+	}
+	for _, p := range out {
+		m.out = text.Append(m.out, p.Key, p.Value)
+	}
+	return transit, nil
+}
+
+// takeAll takes those keys of a request that come first, or the others.
+func (m *Machine) takeAll(entries []*entry, first bool) error {
+	for _, e := range entries {
+		if (e.row >= 0 && keys[e.row].first) != first {
+			continue
+		}
+		if err := m.keys.take(e, m.stage); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// identify finds out with whom the initiator wants to talk, from its first
+// complete request (RFC 7143, 6.3 and 13.4 to 13.6).
+func (m *Machine) identify() error {
+	r := &m.result
+	if r.InitiatorName == "" {
+		return Refuse(MissingParameter, "no InitiatorName")
+	}
+	limits := &m.cfg.Limits
+	need := m.cfg.Directory.DiscoveryAuth
+	if r.SessionType == Normal {
+		if r.TargetName == "" {
+			return Refuse(MissingParameter, "no TargetName")
+		}
+		t, err := m.cfg.Directory.Find(r.TargetName, r.InitiatorName)
+		if err != nil {
+			return err
+		}
+		if t.Redirect != nil {
+			status := MovedTemporarily
+			if t.Redirect.Permanent {
+				status = MovedPermanently
+			}
+			return &Refusal{Status: status, Address: t.Redirect.Address}
+		}
+		r.Target = t
+		if t.Keys != nil {
+			limits = t.Keys
+		}
+		need = func() *Auth { return t.Auth }
+	}
+	m.keys.limits = limits
+	r.MaxRecvDataSegmentLength = limits.MaxRecvDataSegmentLength
+	m.sec = security{auth: need(), rand: m.cfg.Rand}
+	if m.stage == Operational && !m.sec.done() {
+		return Refuse(AuthFailure, "the login skips the security stage") // 6.3.2
+	}
+	return nil
+}
+
+// introduce says, once, what a normal session must know of its target (13.9).
+func (m *Machine) introduce() []text.Pair {
+	if m.introduced {
+		return nil
+	}
+	m.introduced = true
+	t := m.result.Target
+	if t == nil {
+		return nil
+	}
+	out := []text.Pair{{Key: "TargetPortalGroupTag", Value: strconv.Itoa(int(t.TPGT))}}
+	if t.Alias != "" {
+		out = append(out, text.Pair{Key: "TargetAlias", Value: t.Alias})
+	}
+	return out
+}
+
+const maxRecv = "MaxRecvDataSegmentLength"
+
+// maxRecv is our declaration of that key, "" after the first time.
+func (m *Machine) maxRecv() string {
+	if m.declared {
+		return ""
+	}
+	m.declared = true
+	return strconv.FormatUint(uint64(m.keys.limits.MaxRecvDataSegmentLength), 10)
+}
+
+// respond makes the response with as much of the answer as a PDU holds. The stage
+// ends only with a complete answer; when there is more, the initiator comes back
+// for it and then asks again for the transition.
+func (m *Machine) respond(q *Request, transit bool) Response {
+	r := m.header(q)
+	n := min(len(m.out), MaxData)
+	r.Data, m.out = m.out[:n], m.out[n:]
+	if len(m.out) > 0 {
+		r.Continue = true
+		return r
+	}
+	m.out = nil
+	if !transit {
+		return r
+	}
+	r.Transit, r.NSG = true, q.NSG
+	m.stage = q.NSG
+	if m.stage == FullFeature {
+		m.over, m.passed = true, true
+		f := &m.result
+		f.ISID, f.TSIH, f.CID = q.ISID, q.TSIH, q.CID
+		f.ExpCmdSN, f.StatSN, f.User = r.ExpCmdSN, m.statSN, m.sec.user()
+	}
+	return r
 }

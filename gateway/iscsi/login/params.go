@@ -41,8 +41,7 @@ type Params struct {
 	MaxOutstandingR2T        uint16
 	MaxConnections           uint16
 
-	InitialR2T, ImmediateData           bool
-	DataPDUInOrder, DataSequenceInOrder bool
+	InitialR2T, ImmediateData bool
 
 	Time2Wait, Time2Retain uint16
 	ErrorRecoveryLevel     uint8
@@ -61,8 +60,6 @@ func Defaults() Params {
 		MaxConnections:           1,
 		InitialR2T:               true,
 		ImmediateData:            true,
-		DataPDUInOrder:           true,
-		DataSequenceInOrder:      true,
 		Time2Wait:                2,
 		Time2Retain:              20,
 	}
@@ -76,6 +73,7 @@ type Result struct {
 	InitiatorName    string // normalized
 	InitiatorAlias   string
 	NodeArchitecture string  // X#NodeArchitecture, for the log
+	TargetName       string  // normalized; a discovery session may have none
 	Target           *Target // nil in a discovery session
 	User             string  // CHAP_N of the initiator, "" when it did not authenticate
 

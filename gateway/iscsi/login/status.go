@@ -65,8 +65,9 @@ func (s Status) String() string {
 
 // Refusal ends a login. Status goes to the initiator, Reason to our log only.
 type Refusal struct {
-	Status Status
-	Reason string
+	Status  Status
+	Reason  string
+	Address string // TargetAddress of a redirection: "host[:port][,tpgt]" (13.8)
 }
 
 func (r *Refusal) Error() string {

@@ -23,8 +23,7 @@ const (
 // ParseRequest reads a Login Request. The data is only borrowed.
 func ParseRequest(h *pdu.BHS, data []byte) Request {
 	q := Request{
-		Immediate: h.Immediate(),
-		Transit:   h.Flags()&transitBit != 0, Continue: h.Flags()&continueBit != 0,
+		Transit: h.Flags()&transitBit != 0, Continue: h.Flags()&continueBit != 0,
 		CSG: Stage(h.Flags() >> stageShift & stageMask), NSG: Stage(h.Flags() & stageMask),
 		VersionMax: h[offVersionMax], VersionMin: h[offVersionMin],
 		TSIH: binary.BigEndian.Uint16(h[offTSIH:]),
