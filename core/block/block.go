@@ -152,3 +152,15 @@ type Prober interface {
 	// keeps the size that is served.
 	Probe() (int64, error)
 }
+
+// Usage is what a store uses of the space below it, in bytes.
+type Usage struct {
+	Used      int64 // by this store
+	Available int64 // that it could still take
+	Shared    bool  // others draw on Available too
+}
+
+// Accountant is an optional interface of a Store that deallocates.
+type Accountant interface {
+	Usage() (Usage, error)
+}

@@ -43,10 +43,12 @@ type Disk struct {
 
 	store  block.Store
 	lender block.Lender // nil: the store does not lend
-	info   block.Info   // as the store said in New
-	cfg    Config
-	log    *slog.Logger
-	start  time.Time
+	// accountant is nil when the store does not deallocate, or cannot count.
+	accountant block.Accountant
+	info       block.Info // as the store said in New
+	cfg        Config
+	log        *slog.Logger
+	start      time.Time
 
 	shift     uint // log2 of the block size
 	blockMask int  // block size - 1
@@ -119,6 +121,9 @@ func New(store block.Store, cfg Config) (*Disk, error) {
 		return nil, fmt.Errorf("the store has %d bytes: not one block of %d", d.info.Size, cfg.BlockSize)
 	}
 	d.lender, _ = store.(block.Lender)
+	if d.canUnmap() {
+		d.accountant, _ = store.(block.Accountant)
+	}
 	if cfg.ReadOnly || d.info.ReadOnly {
 		d.state.Store(stateReadOnly)
 	}
