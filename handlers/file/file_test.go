@@ -2,8 +2,12 @@ package file_test
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/targate/targate/core/block"
 	"github.com/targate/targate/core/block/blocktest"
@@ -22,27 +26,43 @@ func onTmpfs(tb testing.TB) string {
 	return dir
 }
 
+// newPath is a path that does not exist yet, in a directory of its own.
+func newPath(tb testing.TB, dir func(testing.TB) string) string {
+	return filepath.Join(dir(tb), "disk")
+}
+
+func mustOpen(tb testing.TB, path string, o file.Options) *file.Store {
+	tb.Helper()
+	s, err := file.Open(path, o)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return s
+}
+
+func mustClose(tb testing.TB, s block.Store) {
+	tb.Helper()
+	if err := s.Close(); err != nil {
+		tb.Fatal(err)
+	}
+}
+
 func suite(dir func(testing.TB) string, o file.Options) blocktest.Suite {
 	paths := map[block.Store]string{}
-	open := func(tb testing.TB, path string, size int64) block.Store {
-		o := o
-		o.Size = size
-		s, err := file.Open(path, o)
-		if err != nil {
-			tb.Fatal(err)
-		}
-		paths[s] = path
-		return s
-	}
 	return blocktest.Suite{
 		Open: func(tb testing.TB, size int64) block.Store {
-			return open(tb, filepath.Join(dir(tb), "disk"), size)
+			o := o
+			o.Size = size
+			path := newPath(tb, dir)
+			s := mustOpen(tb, path, o)
+			paths[s] = path
+			return s
 		},
 		Reopen: func(tb testing.TB, s block.Store) block.Store {
-			if err := s.Close(); err != nil {
-				tb.Fatal(err)
-			}
-			return open(tb, paths[s], 0)
+			mustClose(tb, s)
+			again := mustOpen(tb, paths[s], o)
+			paths[again] = paths[s]
+			return again
 		},
 	}
 }
@@ -68,5 +88,107 @@ func TestStore(t *testing.T) {
 func BenchmarkStore(b *testing.B) {
 	for _, v := range variants {
 		b.Run(v.name, func(b *testing.B) { blocktest.Bench(b, suite(v.dir, v.o)) })
+	}
+}
+
+// loop makes a block device of size bytes over a sparse file.
+func loop(tb testing.TB, size int64, args ...string) (device, backing string) {
+	tb.Helper()
+	backing = newPath(tb, onDisk)
+	if err := os.WriteFile(backing, nil, 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	if err := os.Truncate(backing, size); err != nil {
+		tb.Fatal(err)
+	}
+	out, err := exec.Command("losetup", append(args, "-f", "--show", backing)...).CombinedOutput()
+	if err != nil {
+		tb.Skipf("no loop devices here (needs root): %v: %s", err, out)
+	}
+	device = strings.TrimSpace(string(out))
+	tb.Cleanup(func() {
+		if out, err := exec.Command("losetup", "-d", device).CombinedOutput(); err != nil {
+			tb.Errorf("losetup -d: %v: %s", err, out)
+		}
+	})
+	return device, backing
+}
+
+func TestBlockDevice(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		args []string
+		o    file.Options
+	}{
+		{"buffered", nil, file.Options{}},
+		{"4096 byte sectors", []string{"-b", "4096"}, file.Options{}},
+		{"direct", nil, file.Options{Direct: true}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := suite(onDisk, c.o)
+			var path string
+			s.Open = func(tb testing.TB, size int64) block.Store {
+				path, _ = loop(tb, 72<<20, c.args...)
+				o := c.o
+				o.Size = size
+				return mustOpen(tb, path, o)
+			}
+			s.Reopen = func(tb testing.TB, st block.Store) block.Store {
+				o := c.o
+				o.Size = st.Info().Size
+				mustClose(tb, st)
+				return mustOpen(tb, path, o)
+			}
+			blocktest.Run(t, s)
+		})
+	}
+}
+
+// TestBlockDeviceGrows: the device is larger than it was, as after lvextend.
+func TestBlockDeviceGrows(t *testing.T) {
+	path, backing := loop(t, 8<<20)
+	s := mustOpen(t, path, file.Options{})
+	defer mustClose(t, s)
+	if got := s.Info().Size; got != 8<<20 {
+		t.Fatalf("size %d, want that of the device", got)
+	}
+	if err := s.Resize(16 << 20); err == nil {
+		t.Fatal("grew beyond the device")
+	}
+	if err := os.Truncate(backing, 16<<20); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("losetup", "-c", path).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if got, err := s.Probe(); got != 16<<20 || err != nil {
+		t.Fatalf("Probe() = %d, %v", got, err)
+	}
+	if got := s.Info().Size; got != 8<<20 {
+		t.Fatalf("size %d before Resize", got)
+	}
+	if err := s.Resize(16 << 20); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.WriteAt(make([]byte, 4096), 16<<20-4096, 0); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestBlockDeviceInUse(t *testing.T) {
+	path, _ := loop(t, 16<<20)
+	if out, err := exec.Command("mkfs.ext4", "-q", path).CombinedOutput(); err != nil {
+		t.Skipf("no mkfs.ext4: %v: %s", err, out)
+	}
+	dir := t.TempDir()
+	if err := unix.Mount(path, dir, "ext4", 0, ""); err != nil {
+		t.Skipf("cannot mount here: %v", err)
+	}
+	defer unix.Unmount(dir, 0)
+	if s, err := file.Open(path, file.Options{}); err == nil {
+		s.Close()
+		t.Fatal("opened a mounted device")
+	} else if !strings.Contains(err.Error(), "mounted") {
+		t.Errorf("%v: does not say why", err)
 	}
 }

@@ -11,11 +11,17 @@ import (
 
 // inline decides how calls with NoWait are made.
 type inline struct {
-	memory bool // on tmpfs: no call blocks
-	// plainRead and plainWrite: the file system does not know RWF_NOWAIT.
-	plainRead, plainWrite atomic.Bool
+	// memory: on tmpfs, with no swap to which its pages could have gone. No call
+	// blocks.
+	memory bool
+	// window is the mapping of a file in memory. Those that it replaced stay mapped
+	// for the calls that use them.
+	window  atomic.Pointer[mapping]
+	windows []*mapping
+	// plainWrite: the file system does not know RWF_NOWAIT for buffered writes.
+	plainWrite atomic.Bool
 	// slow is a moving average of how long ordinary writes take lately, in
-	// nanoseconds per 64 KiB or part of it. See writeTimed.
+	// nanoseconds per 64 KiB or part of it. See learn.
 	slow atomic.Int64
 }
 
@@ -25,30 +31,60 @@ const (
 	// slowStall is one write so long that it needs no company: a device or a
 	// throttled writer, not the scheduler.
 	slowStall = int64(10 * time.Millisecond)
+	// rawLimit is the longest transfer by a raw call.
+	rawLimit = 64 << 10
 )
 
-func (i *inline) init(memory bool) {
-	i.memory = memory
+// tmpfsMagic is the file system whose files are memory (linux/magic.h).
+const tmpfsMagic = 0x01021994
+
+// probe finds out what can be done inline: block.No when every call may block.
+func (i *inline) probe(fd int, dev bool) block.Support {
+	var fs unix.Statfs_t
+	if !dev && unix.Fstatfs(fd, &fs) == nil && fs.Type == tmpfsMagic {
+		var si unix.Sysinfo_t
+		i.memory = unix.Sysinfo(&si) == nil && si.Totalswap == 0
+	}
+	if i.memory {
+		return block.Native
+	}
+	if _, e := preadNow(fd, make([]byte, 1), 0); e == unix.EOPNOTSUPP {
+		return block.No // FUSE, tmpfs with swap
+	}
+	return block.Native
+}
+
+// show maps a file in memory whose size is now size. The caller holds Store.resize or
+// has the store to itself.
+func (i *inline) show(fd int, size int64) {
+	m := newMapping(fd, size, i.window.Load())
+	if m == nil {
+		return
+	}
+	i.window.Store(m)
+	i.windows = append(i.windows, m)
+}
+
+func (i *inline) close() {
+	for _, m := range i.windows {
+		m.close()
+	}
 }
 
 // readNow is ReadAt with NoWait of a range that lies within the store.
 func (s *Store) readNow(p []byte, off int64) error {
-	if s.direct != nil {
+	if s.info.NoWait == block.No {
 		return block.ErrWouldBlock
 	}
 	var n int
 	var e unix.Errno
 	switch {
-	case s.inline.memory:
-		n, e = rawPread(s.fd, p, off)
-	case s.inline.plainRead.Load():
-		return block.ErrWouldBlock
-	default:
+	case !s.inline.memory:
 		n, e = preadNow(s.fd, p, off)
-		if e == unix.EOPNOTSUPP {
-			s.inline.plainRead.Store(true)
-			return block.ErrWouldBlock
-		}
+	case len(p) > rawLimit:
+		return s.read(p, off)
+	default:
+		n, e = rawPread(s.fd, p, off)
 	}
 	if e == 0 && n == len(p) {
 		return nil
@@ -59,12 +95,16 @@ func (s *Store) readNow(p []byte, off int64) error {
 
 // writeNow is WriteAt with NoWait of a range that lies within the store.
 func (s *Store) writeNow(p []byte, off int64) error {
+	if s.info.NoWait == block.No {
+		return block.ErrWouldBlock
+	}
 	var n int
 	var e unix.Errno
 	switch {
-	case s.direct != nil:
-		return block.ErrWouldBlock
 	case s.inline.memory:
+		if len(p) > rawLimit {
+			return s.write(p, off)
+		}
 		n, e = rawPwrite(s.fd, p, off)
 	case s.inline.plainWrite.Load():
 		if s.inline.slow.Load() > slowLimit {
@@ -81,11 +121,19 @@ func (s *Store) writeNow(p []byte, off int64) error {
 	if e != 0 {
 		return block.ErrWouldBlock // nothing was done, and the second call tells why
 	}
+	s.wrote(off, int64(n))
 	if n < len(p) {
 		// Something was done, so all of it must be.
 		return s.write(p[n:], off+int64(n))
 	}
 	return nil
+}
+
+// wrote notes which blocks exist now, for the window.
+func (s *Store) wrote(off, n int64) {
+	if m := s.inline.window.Load(); m != nil {
+		m.mark(off, n)
+	}
 }
 
 // writeTimed is write, and keeps the average of what it costs.

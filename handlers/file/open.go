@@ -177,6 +177,9 @@ func (s *Store) setSize(o Options, created bool) error {
 	if s.direct != nil && want%s.direct.align != 0 {
 		return fmt.Errorf("direct I/O here needs a size that is a multiple of %d bytes, not %d", s.direct.align, want)
 	}
+	if s.inline.memory && !s.info.ReadOnly {
+		s.inline.show(s.fd, want)
+	}
 	s.size.Store(want)
 	return nil
 }

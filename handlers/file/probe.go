@@ -13,9 +13,6 @@ import (
 	"github.com/targate/targate/core/block"
 )
 
-// tmpfsMagic is the file system whose files are memory (linux/magic.h).
-const tmpfsMagic = 0x01021994
-
 // probe asks once for all that is fixed while the file is open.
 func (s *Store) probe(o Options) error {
 	var st unix.Stat_t
@@ -29,7 +26,6 @@ func (s *Store) probe(o Options) error {
 		PhysicalBlock: 4096, // the page that a smaller write would have to read first
 		Volatile:      true,
 		ReadOnly:      o.ReadOnly,
-		NoWait:        block.Native,
 		Align:         1,
 	}
 	disk := st.Dev
@@ -56,15 +52,10 @@ func (s *Store) probe(o Options) error {
 		}
 		s.direct = newDirect(align)
 		s.info.Align = int(align)
-		s.info.NoWait = block.No
 		s.info.PhysicalBlock = max(s.info.PhysicalBlock, align)
 		return nil
 	}
-	var fs unix.Statfs_t
-	if err := unix.Fstatfs(s.fd, &fs); err != nil {
-		return err
-	}
-	s.inline.init(!s.dev && fs.Type == tmpfsMagic)
+	s.info.NoWait = s.inline.probe(s.fd, s.dev)
 	return nil
 }
 

@@ -72,6 +72,9 @@ func (s *Store) wipe(op string, mode uint32, off, n int64, f block.Flags) error 
 		return err
 	}
 	if mid := n - head - tail; mid > 0 {
+		if m := s.inline.window.Load(); m != nil && mode == punch {
+			m.forget(off+head, mid)
+		}
 		err := s.fallocate(mode, off+head, mid)
 		switch err {
 		case nil:
