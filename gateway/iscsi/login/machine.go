@@ -155,7 +155,7 @@ func (m *Machine) Result() *Result {
 func (m *Machine) Step(q Request) (Response, error) {
 	r, err := m.step(&q)
 	if err != nil {
-		return m.Refuse(q, err)
+		return m.refuse(&q, err)
 	}
 	return r, nil
 }
@@ -164,15 +164,20 @@ func (m *Machine) Step(q Request) (Response, error) {
 // cannot know too, such as a full session registry: call it in place of sending
 // what Step returned. An error that is no *Refusal becomes TargetError.
 func (m *Machine) Refuse(q Request, err error) (Response, error) {
+	m.statSN-- // of the response that is not sent
+	return m.refuse(&q, err)
+}
+
+func (m *Machine) refuse(q *Request, err error) (Response, error) {
 	var refusal *Refusal
 	if !errors.As(err, &refusal) {
 		refusal = &Refusal{Status: TargetError, Reason: err.Error()}
 	}
-	if m.passed {
-		m.statSN-- // of the response that is not sent
+	if m.steps == 0 {
+		m.steps, m.first = 1, *q
 	}
 	m.over, m.passed = true, false
-	r := m.header(&q)
+	r := m.header(q)
 	r.Status = refusal.Status
 	if refusal.Address != "" {
 		r.Data = text.Append(nil, "TargetAddress", refusal.Address)
@@ -240,7 +245,9 @@ func (m *Machine) check(q *Request) error {
 		return Refuse(NoSession, "TSIH is %d", q.TSIH)
 	case q.ISID != f.ISID || q.CID != f.CID:
 		return Refuse(InitiatorError, "ISID or CID changed")
-	case q.CSG != Security && q.CSG != Operational || q.CSG != m.stage:
+	case q.CSG != Security && q.CSG != Operational:
+		return Refuse(InvalidDuringLogin, "CSG is %d, no login stage", q.CSG)
+	case q.CSG != m.stage:
 		return Refuse(InvalidDuringLogin, "CSG is %d, this login is in %d", q.CSG, m.stage)
 	case q.Transit && !next[q.CSG][q.NSG&3]:
 		return Refuse(InitiatorError, "no transition from %d to %d", q.CSG, q.NSG)
@@ -295,7 +302,10 @@ func (m *Machine) answer(q *Request, pairs []text.Pair) (transit bool, err error
 		if k := m.keys.unanswered(); k != "" {
 			return false, Refuse(MissingParameter, "no answer to %s", k)
 		}
-		demands := m.keys.demands()
+		demands, err := m.keys.demands()
+		if err != nil {
+			return false, err
+		}
 		out = append(out, demands...)
 		transit = len(demands) == 0
 	}

@@ -186,7 +186,11 @@ func (c *client) expand(t *testing.T, line string) string {
 			}
 			return b.String()
 		}
-		r := c.response(t, part[2])
+		secret, err := strconv.Unquote(`"` + part[2] + `"`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := c.response(t, secret)
 		switch part[1] {
 		case "hex":
 			return text.Hex(r)

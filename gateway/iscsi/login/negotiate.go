@@ -136,30 +136,38 @@ func (k *key) parse(s string) (uint64, bool) {
 	return v, err == nil && v >= k.lo
 }
 
-// demands offers the keys with whose default we cannot live and which the
-// initiator left out.
-func (n *negotiation) demands() []text.Pair {
+// demands looks at the keys with whose value we cannot live before the login may
+// end: it offers those that the initiator left out, and refuses when one was
+// offered and came to nothing.
+func (n *negotiation) demands() ([]text.Pair, error) {
 	var out []text.Pair
 	for i := range keys {
 		k := &keys[i]
-		if !k.demand || n.had[i] || k.irrelevant != nil && k.irrelevant(n.result) {
+		if !k.demand || k.irrelevant != nil && k.irrelevant(n.result) {
 			continue
 		}
-		now := k.get(&n.result.Params)
-		offer := ""
-		if k.kind == list {
-			if accept := k.accept(n.limits); !slices.Contains(accept, k.values[now]) {
-				offer = strings.Join(accept, ",")
-			}
-		} else if ours := k.ours(n.limits, &n.result.Params); k.result(now, ours) != now {
-			offer = k.show(ours)
-		}
-		if offer != "" {
+		offer, ok := n.offer(k)
+		switch {
+		case ok:
+		case n.had[i]:
+			return nil, Refuse(InitiatorError, "no agreement on %s: %.80q and %.80q", k.name, n.seen[i], offer)
+		default:
 			n.had[i], n.offered[i] = true, true
 			out = append(out, text.Pair{Key: k.name, Value: offer})
 		}
 	}
-	return out
+	return out, nil
+}
+
+// offer is what we would offer for a key; ok says that its value now will do.
+func (n *negotiation) offer(k *key) (offer string, ok bool) {
+	now := k.get(&n.result.Params)
+	if k.kind == list {
+		accept := k.accept(n.limits)
+		return strings.Join(accept, ","), slices.Contains(accept, k.values[now])
+	}
+	ours := k.ours(n.limits, &n.result.Params)
+	return k.show(ours), k.result(now, ours) == now
 }
 
 // answered takes the initiator's answer to what we offered: a value that the
@@ -167,6 +175,9 @@ func (n *negotiation) demands() []text.Pair {
 func (n *negotiation) answered(e *entry, k *key) error {
 	n.offered[e.row] = false
 	p := &n.result.Params
+	if e.Value == text.Irrelevant && k.irrelevant != nil && k.irrelevant(n.result) {
+		return nil // since it took our other offers
+	}
 	if k.kind == list {
 		if slices.Contains(k.accept(n.limits), e.Value) {
 			k.set(p, uint64(slices.Index(k.values, e.Value)))

@@ -16,8 +16,8 @@ const (
 	MaxValue = 255
 
 	// MaxLargeValue is the longest value of all: a large binary of MaxBinary bytes
-	// in its longest encoding, hexadecimal with its prefix.
-	MaxLargeValue = 2 + 2*MaxBinary
+	// in its longest encoding, decimal.
+	MaxLargeValue = 2467
 
 	// MaxPairs is how many pairs one request may hold, continuations included.
 	MaxPairs = 256
