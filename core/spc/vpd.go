@@ -104,7 +104,9 @@ func (d *Device) deviceIdentification(b []byte, c *core.Command) []byte {
 	id := &d.cfg.Identity
 	t10 := append(wire.AppendPadded(nil, id.Vendor, 8), id.Serial...)
 	b = appendDesignator(b, codeASCII, assocUnit|typeT10, t10)
-	b = appendDesignator(b, codeBinary, assocUnit|typeNAA, id.NAA[:])
+	if id.NAA != [8]byte{} {
+		b = appendDesignator(b, codeBinary, assocUnit|typeNAA, id.NAA[:])
+	}
 	port := c.Path.Nexus().Target
 	if port == nil {
 		return b
