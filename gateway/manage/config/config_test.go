@@ -21,8 +21,8 @@ var testKinds = []Kind{
 		{Name: "path", Type: Path, Required: true, Doc: "The file. It is created."},
 		{Name: "size", Type: Size},
 		{Name: "block_size", Type: Enum, Values: []string{"512", "4096"}},
-		{Name: "thin", Type: Bool},
-		{Name: "read_only", Type: Bool},
+		{Name: "thin", Type: Bool, Default: true},
+		{Name: "read_only", Type: Bool, Default: false},
 	}},
 	{Name: "mem", Keys: []Key{{Name: "size", Type: Size, Required: true, Doc: "The size."}, {Name: "level", Type: Int}, {Name: "note", Type: String}}},
 	{Name: "null", Keys: []Key{{Name: "size", Type: Size, Required: true, Doc: "The size."}}},
@@ -106,7 +106,7 @@ func TestModel(t *testing.T) {
 	}
 	d := m.Devices[0]
 	if d.Kind != "file" || d.Values["path"] != "/etc/t/disk0.img" || d.Values["size"] != int64(1<<30) ||
-		d.Values["block_size"] != int64(512) || d.Values["thin"] != true || d.At != (Pos{8, 12}) {
+		d.Values["block_size"] != int64(512) || d.Values["thin"] != true || d.Values["read_only"] != false || d.At != (Pos{8, 12}) {
 		t.Errorf("disk0 %+v", d)
 	}
 	if m.Devices[2].Kind != "null" {

@@ -57,6 +57,9 @@ func (r *reader) device(m *Model, n ast.Node) {
 	known := slices.Clone(common)
 	for _, k := range kind.Keys {
 		known = append(known, k.Name)
+		if k.Default != nil {
+			d.Values[k.Name] = k.Default
+		}
 		if k.Required && !present[k.Name] {
 			r.fault(at(n), "a device with handler %s needs the key %q: %s", kind.Name, k.Name, hint(k.Doc))
 		}

@@ -38,6 +38,7 @@ func (f Faults) Error() string {
 // Model is what the file says, checked, with defaults filled in and paths absolute.
 type Model struct {
 	File string // as the user named it
+	Text []byte // the file itself
 
 	StateDir   string
 	StateDirAt Pos
@@ -90,8 +91,8 @@ func (l Listen) String() string {
 	return l.Address
 }
 
-// Device is one device. Values holds the keys of its kind that are present, in the
-// Go types that Type names.
+// Device is one device. Values holds the keys of its kind that are present or have a
+// default, in the Go types that Type names; ValuesAt those that are present.
 type Device struct {
 	Name     string
 	Kind     string
@@ -174,6 +175,6 @@ type Key struct {
 	Type     Type
 	Values   []string // of an Enum
 	Required bool
-	Default  string // in words, for the reference
+	Default  any // in the type's Go type; nil: an absent key has no value
 	Doc      string
 }

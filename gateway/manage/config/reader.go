@@ -28,13 +28,12 @@ type Options struct {
 const MaxLen = 4 << 20
 
 // Load reads the file at path. The error is Faults unless the file cannot be read.
-func Load(path string, o Options) (*Model, []byte, error) {
+func Load(path string, o Options) (*Model, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	m, err := Parse(path, text, o)
-	return m, text, err
+	return Parse(path, text, o)
 }
 
 // Parse reads text. file is its name in faults. The error is Faults, and has all of
@@ -55,7 +54,7 @@ func Parse(file string, text []byte, o Options) (*Model, error) {
 		o.ReadFile = os.ReadFile
 	}
 	r := &reader{file: file, options: o}
-	m := &Model{File: file}
+	m := &Model{File: file, Text: text}
 	if root := r.root(text); root != nil {
 		rootObject.read(r, root, m)
 		r.check(m)

@@ -22,9 +22,12 @@ func Reference(kinds []Kind) string {
 			if key.Type == Enum {
 				typ = strings.Join(key.Values, ", ")
 			}
-			def := key.Default
-			if def != "" {
-				def = "`" + def + "`"
+			def := ""
+			if key.Default != nil {
+				def = fmt.Sprintf("`%v`", key.Default)
+				if n, ok := key.Default.(int64); ok && key.Type == Size {
+					def = "`" + FormatSize(n) + "`"
+				}
 			}
 			row(&b, key.Name, typ, def, key.Required, key.Doc)
 		}

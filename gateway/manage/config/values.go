@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
+
+	"github.com/targate/targate/gateway/iscsi/login"
 )
 
 var units = []struct {
@@ -129,27 +131,22 @@ func (r *reader) name(n ast.Node, what string) (string, bool) {
 	return s, ok
 }
 
-var (
-	iqnSyntax = regexp.MustCompile(`^iqn\.[0-9]{4}-(0[1-9]|1[0-2])\.[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[a-z0-9.:_-]*)?$`)
-	euiSyntax = regexp.MustCompile(`^eui\.[0-9a-f]{16}$`)
-	naaSyntax = regexp.MustCompile(`^naa\.([0-9a-f]{16}|[0-9a-f]{32})$`)
-)
-
 // iscsiName reads the name of a target in lower case (RFC 7143, 4.2.7).
 func (r *reader) iscsiName(n ast.Node) (string, bool) {
 	s, ok := r.text(n, "iqn")
 	if !ok {
 		return "", false
 	}
-	s = strings.ToLower(s)
-	switch {
-	case len(s) > 223:
-		r.fault(at(n), "the name has %d bytes; 223 is the most", len(s))
-	case iqnSyntax.MatchString(s), euiSyntax.MatchString(s), naaSyntax.MatchString(s):
-		return s, true
-	case strings.HasPrefix(s, "eui."):
+	name, err := login.NormalizeName(s)
+	if err == nil {
+		return name, true
+	}
+	switch lower := strings.ToLower(s); {
+	case len(s) > login.MaxName:
+		r.fault(at(n), "the name has %d bytes; %d is the most", len(s), login.MaxName)
+	case strings.HasPrefix(lower, "eui."):
 		r.fault(at(n), "%q is not an iSCSI name: eui. and 16 hexadecimal digits", s)
-	case strings.HasPrefix(s, "naa."):
+	case strings.HasPrefix(lower, "naa."):
 		r.fault(at(n), "%q is not an iSCSI name: naa. and 16 or 32 hexadecimal digits", s)
 	default:
 		r.fault(at(n), "%q is not an iSCSI name: iqn.YYYY-MM.DOMAIN-REVERSED:WHAT, as in iqn.2026-11.org.targate:disk0", s)
