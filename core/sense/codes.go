@@ -14,6 +14,7 @@ const (
 	WriteError                  Code = 0x0c00 // WRITE ERROR
 	UnexpectedUnsolicitedData   Code = 0x0c0c // WRITE ERROR - UNEXPECTED UNSOLICITED DATA
 	NotEnoughUnsolicitedData    Code = 0x0c0d // WRITE ERROR - NOT ENOUGH UNSOLICITED DATA
+	InvalidFieldInCIU           Code = 0x0e03 // INVALID FIELD IN COMMAND INFORMATION UNIT
 	GuardCheckFailed            Code = 0x1001 // LOGICAL BLOCK GUARD CHECK FAILED
 	ApplicationTagCheckFailed   Code = 0x1002 // LOGICAL BLOCK APPLICATION TAG CHECK FAILED
 	ReferenceTagCheckFailed     Code = 0x1003 // LOGICAL BLOCK REFERENCE TAG CHECK FAILED

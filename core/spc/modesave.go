@@ -4,32 +4,27 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io/fs"
 	"slices"
 
 	"github.com/targate/targate/core/wire"
 )
 
-// Saved mode pages (docs/formats/mode-pages.md): magic, version, the pages as MODE
-// SENSE would return them, and a CRC32C of all before it.
+// Saved mode pages (docs/formats/mode-pages.md): a version, and the pages as MODE
+// SENSE would return them. The state store guards the value against corruption.
 const (
 	modesName    = "mode-pages"
-	modesMagic   = "TGMODEPG"
 	modesVersion = 1
 )
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
 // saveModes puts the saveable pages of values where they survive.
 func (d *Device) saveModes(values [][]byte) error {
-	b := binary.BigEndian.AppendUint16([]byte(modesMagic), modesVersion)
+	b := binary.BigEndian.AppendUint16(nil, modesVersion)
 	for i := range d.pages {
 		if d.pages[i].saveable() {
 			b = append(b, values[i]...)
 		}
 	}
-	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 	if err := d.host.State().Save(modesName, b); err != nil {
 		return fmt.Errorf("save mode pages: %w", err)
 	}
@@ -62,22 +57,14 @@ func (d *Device) restoreModes() error {
 // a page that is gone or has another length now is passed over, and bits that are
 // not changeable any more keep their defaults.
 func (d *Device) parseModes(b []byte) (*modeTable, error) {
-	const head, tail = len(modesMagic) + 2, 4
-	if len(b) < head+tail || string(b[:len(modesMagic)]) != modesMagic {
-		return nil, errors.New("not a list of mode pages")
-	}
-	body := b[:len(b)-tail]
-	if sum := binary.BigEndian.Uint32(b[len(body):]); sum != crc32.Checksum(body, castagnoli) {
-		return nil, errors.New("CRC does not match")
-	}
-	r := wire.NewReader(body[len(modesMagic):])
-	if v := r.U16(); v != modesVersion {
+	r := wire.NewReader(b)
+	if v := r.U16(); !r.OK() || v != modesVersion {
 		return nil, fmt.Errorf("version %d, this program knows %d", v, modesVersion)
 	}
 	t := d.modes.Load()
 	values := slices.Clone(t.current)
 	for r.Len() > 0 {
-		rest := body[len(modesMagic)+r.Off():]
+		rest := b[r.Off():]
 		if len(rest) < 2 || len(rest) < headerLen(rest[0]) {
 			return nil, errors.New("ends within a page")
 		}
