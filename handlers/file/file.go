@@ -42,9 +42,10 @@ type Store struct {
 }
 
 var (
-	_ block.Store   = (*Store)(nil)
-	_ block.Resizer = (*Store)(nil)
-	_ block.Prober  = (*Store)(nil)
+	_ block.Store      = (*Store)(nil)
+	_ block.Resizer    = (*Store)(nil)
+	_ block.Prober     = (*Store)(nil)
+	_ block.Accountant = (*Store)(nil)
 )
 
 // Info describes the store (block.Store).

@@ -35,16 +35,10 @@ const (
 	rawLimit = 64 << 10
 )
 
-// tmpfsMagic is the file system whose files are memory (linux/magic.h).
-const tmpfsMagic = 0x01021994
-
 // probe finds out what can be done inline: block.No when every call may block.
-func (i *inline) probe(fd int, dev bool) block.Support {
-	var fs unix.Statfs_t
-	if !dev && unix.Fstatfs(fd, &fs) == nil && fs.Type == tmpfsMagic {
-		var si unix.Sysinfo_t
-		i.memory = unix.Sysinfo(&si) == nil && si.Totalswap == 0
-	}
+func (i *inline) probe(fd int, tmpfs bool) block.Support {
+	var si unix.Sysinfo_t
+	i.memory = tmpfs && unix.Sysinfo(&si) == nil && si.Totalswap == 0
 	if i.memory {
 		return block.Native
 	}

@@ -24,7 +24,6 @@ func (s *Store) probe(o Options) error {
 	s.info = block.Info{
 		Granularity:   max(4096, powerOfTwo(st.Blksize)),
 		PhysicalBlock: 4096, // the page that a smaller write would have to read first
-		Volatile:      true,
 		ReadOnly:      o.ReadOnly,
 		Align:         1,
 	}
@@ -39,12 +38,14 @@ func (s *Store) probe(o Options) error {
 		s.info.Granularity = max(4096, powerOfTwo(queue(disk, "discard_granularity")))
 	}
 	s.info.Rotational = queue(disk, "rotational") == 1
-	if s.thin {
-		s.info.Unmap = s.unmapSupport(disk)
+	if s.thin && s.canPunch(disk) {
+		s.info.Unmap = block.Native
+		if !s.dev { // the kernel does not know what a device deallocated
+			s.info.Extents = block.Native
+		}
 	}
-	if s.thin && !s.dev {
-		s.info.Extents = block.Native
-	}
+	tmpfs := !s.dev && onTmpfs(s.fd)
+	s.info.Volatile = !tmpfs // nothing there is more stable than the cache
 	if o.Direct {
 		align, err := directAlign(s.fd)
 		if err != nil {
@@ -55,30 +56,31 @@ func (s *Store) probe(o Options) error {
 		s.info.PhysicalBlock = max(s.info.PhysicalBlock, align)
 		return nil
 	}
-	s.info.NoWait = s.inline.probe(s.fd, s.dev)
+	s.info.NoWait = s.inline.probe(s.fd, tmpfs)
 	return nil
 }
 
-// unmapSupport finds out whether holes can be punched.
-func (s *Store) unmapSupport(disk uint64) block.Support {
-	if s.dev {
-		if queue(disk, "discard_max_bytes") > 0 && queue(disk, "write_zeroes_max_bytes") > 0 {
-			return block.Native
-		}
-		return block.Emulated
+// canPunch finds out whether holes can be punched. Where they cannot, Unmap writes
+// zeros, and the disk does not claim to be thin.
+func (s *Store) canPunch(disk uint64) bool {
+	switch {
+	case s.info.ReadOnly:
+		return false
+	case s.dev:
+		return queue(disk, "discard_max_bytes") > 0 && queue(disk, "write_zeroes_max_bytes") > 0
 	}
-	if s.info.ReadOnly {
-		return block.No
-	}
-	// behind the end there is nothing to lose
 	end, err := s.Probe()
-	if err == nil {
-		err = s.fallocate(punch, end, 4096)
-	}
 	if err != nil {
-		return block.Emulated
+		return false
 	}
-	return block.Native
+	return s.fallocate(punch, end, 4096) == nil // behind the end there is nothing to lose
+}
+
+// onTmpfs reports whether a file is memory (linux/magic.h).
+func onTmpfs(fd int) bool {
+	const magic = 0x01021994
+	var fs unix.Statfs_t
+	return unix.Fstatfs(fd, &fs) == nil && fs.Type == magic
 }
 
 // directAlign is what O_DIRECT needs of buffers and offsets. Kernels before 6.1 do

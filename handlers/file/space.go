@@ -141,3 +141,26 @@ func (s *Store) Extent(off, n int64) (block.Extent, error) {
 	e.Len = min(n, (hole+g-1)&^(g-1)-off)
 	return e, nil
 }
+
+// Usage is what the file takes of its file system (block.Accountant). A device is
+// wholly the store's: what is below it does not say what it uses.
+func (s *Store) Usage() (block.Usage, error) {
+	size := s.size.Load()
+	if s.dev {
+		return block.Usage{Used: size}, nil
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(s.fd, &st); err != nil {
+		return block.Usage{}, err
+	}
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(s.fd, &fs); err != nil {
+		return block.Usage{}, err
+	}
+	u := block.Usage{Used: st.Blocks * 512, Shared: true}
+	u.Available = max(0, size-u.Used)
+	if fs.Blocks > 0 { // otherwise a tmpfs without a limit
+		u.Available = min(u.Available, int64(fs.Bavail)*fs.Bsize)
+	}
+	return u, nil
+}

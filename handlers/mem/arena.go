@@ -76,6 +76,13 @@ func (c *chunk) Release() {
 	a.unmap()
 }
 
+// taken is how many bytes are given out.
+func (a *arena) taken() int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return int64(a.used) * chunkSize
+}
+
 // close unmaps all memory as soon as nothing of it is given out.
 func (a *arena) close() {
 	a.mu.Lock()

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/targate/targate/core/block"
 )
 
@@ -43,9 +45,10 @@ type slot struct {
 }
 
 var (
-	_ block.Store   = (*Store)(nil)
-	_ block.Lender  = (*Store)(nil)
-	_ block.Resizer = (*Store)(nil)
+	_ block.Store      = (*Store)(nil)
+	_ block.Lender     = (*Store)(nil)
+	_ block.Resizer    = (*Store)(nil)
+	_ block.Accountant = (*Store)(nil)
 )
 
 // New makes an empty store of size bytes.
@@ -246,6 +249,17 @@ func (s *Store) allocated(off int64) bool {
 	sl.mu.RLock()
 	defer sl.mu.RUnlock()
 	return sl.c != nil
+}
+
+// Usage counts chunks against the memory that the machine has free (block.Accountant).
+func (s *Store) Usage() (block.Usage, error) {
+	var si unix.Sysinfo_t
+	if err := unix.Sysinfo(&si); err != nil {
+		return block.Usage{}, err
+	}
+	used := s.arena.taken()
+	free := int64(si.Freeram+si.Bufferram) * int64(si.Unit)
+	return block.Usage{Used: used, Available: min(max(0, s.size.Load()-used), free), Shared: true}, nil
 }
 
 // Resize makes the store longer (block.Resizer).

@@ -18,9 +18,10 @@ var zeros [lendUnit]byte
 type Store struct{ size atomic.Int64 }
 
 var (
-	_ block.Store   = (*Store)(nil)
-	_ block.Lender  = (*Store)(nil)
-	_ block.Resizer = (*Store)(nil)
+	_ block.Store      = (*Store)(nil)
+	_ block.Lender     = (*Store)(nil)
+	_ block.Resizer    = (*Store)(nil)
+	_ block.Accountant = (*Store)(nil)
 )
 
 // New makes a store of size bytes.
@@ -95,6 +96,11 @@ func (s *Store) Lend(dst [][]byte, off, n int64) ([][]byte, block.Releaser, bool
 func (s *Store) Resize(size int64) error {
 	s.size.Store(size)
 	return nil
+}
+
+// Usage is nothing at all (block.Accountant).
+func (s *Store) Usage() (block.Usage, error) {
+	return block.Usage{Available: s.size.Load()}, nil
 }
 
 // Close does nothing (block.Store).

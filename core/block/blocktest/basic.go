@@ -211,6 +211,41 @@ func testExtents(t *testing.T, s Suite) {
 	}
 }
 
+// testUsage holds a store that knows what is deallocated to its own figures.
+func testUsage(t *testing.T, s Suite) {
+	st := s.open(t, diskSize)
+	a, ok := st.(block.Accountant)
+	if !ok {
+		t.Skip("the store does not count (block.Accountant is optional)")
+	}
+	used := func() int64 {
+		t.Helper()
+		if err := st.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		u, err := a.Usage()
+		if err != nil || u.Used < 0 || u.Available < 0 {
+			t.Fatalf("Usage() = %+v, %v", u, err)
+		}
+		return u.Used
+	}
+	before := used()
+	if s.Forgets || st.Info().Extents != block.Native {
+		return
+	}
+	const n = 4 << 20
+	mustWrite(t, st, fill(make([]byte, n), 0, 1), 0)
+	if got := used() - before; got < n || got > 2*n {
+		t.Errorf("%d bytes more are used after %d were written", got, n)
+	}
+	if err := st.Unmap(0, n, 0); err != nil {
+		t.Fatal(err)
+	}
+	if got := used() - before; got > n/4 {
+		t.Errorf("%d bytes more are used after %d were written and unmapped", got, n)
+	}
+}
+
 func testNoWait(t *testing.T, s Suite) {
 	st := s.open(t, diskSize)
 	r := Rand(t)

@@ -49,6 +49,7 @@ func Run(t *testing.T, s Suite) {
 		{"ReadAfterWrite", testReadAfterWrite},
 		{"ZeroAndUnmap", testZeroAndUnmap},
 		{"Extents", testExtents},
+		{"Usage", testUsage},
 		{"NoWait", testNoWait},
 		{"FUA", testFUA},
 		{"KeepsNoBuffer", testKeepsNoBuffer},
