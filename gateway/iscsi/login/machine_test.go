@@ -81,7 +81,7 @@ type client struct {
 	last map[string]string // the keys of the responses so far
 }
 
-// TestMachine runs the logins of testdata. Each file is a chapter of the RFC:
+// TestMachine runs the logins of testdata/login. Each file is a chapter of the RFC:
 //
 //	new [discovery-chap]      a new connection
 //	login [flags=TC] [csg=0] [nsg=1] ...
@@ -89,7 +89,7 @@ type client struct {
 //	----                      {ours} our challenge, {fill:N:C} N times C
 //	the response
 func TestMachine(t *testing.T) {
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+	datadriven.Walk(t, "testdata/login", func(t *testing.T, path string) {
 		c := &client{}
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			switch d.Cmd {

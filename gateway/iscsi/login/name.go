@@ -32,7 +32,7 @@ func NormalizeName(s string) (string, error) {
 	}
 	name := strings.ToLower(s)
 	// Some capitals are shorter than their small letters.
-	if len(name) > MaxName || !utf8.ValidString(name) || strings.ContainsFunc(name, unfit) {
+	if len(name) > MaxName || !utf8.ValidString(s) || strings.ContainsFunc(name, unfit) {
 		return "", fmt.Errorf("%w: %.80q", ErrName, s)
 	}
 	switch {
