@@ -170,10 +170,12 @@ func (r *Row) appendOne(timeouts bool) []byte {
 
 // reportTMF names the task management functions (SPC-6, 6.32).
 func (u *Unit) reportTMF(c *Command) error {
-	b := []byte{0xf8, 0x00, 0x00, 0x00} // ATS ATSS CACAS CTSS LURS
-	b[0] = 0x80 | 0x40 | 0x10 | 0x08    // no ACA yet
-	b[1] = 0x01                         // ITNRS
-	if c.CDB[2]&0x80 != 0 {             // REPD: with timeouts
+	b := []byte{
+		0x80 | 0x40 | 0x10 | 0x08, // ATS ATSS CTSS LURS
+		0x01,                      // ITNRS
+		0, 0,
+	}
+	if c.CDB[2]&0x80 != 0 { // REPD: with timeouts
 		b[3] = 0x0c
 		b = append(b, 0, 0, 0, 1) // TMFTMOV
 		b = binary.BigEndian.AppendUint32(b, 300)
@@ -208,6 +210,9 @@ func (noHandler) Close() error      { return nil }
 func (noHandler) Execute(c *Command) error {
 	if c.CDB[1]&1 != 0 {
 		return sense.FieldBit(1, 0)
+	}
+	if c.CDB[2] != 0 {
+		return sense.FieldBit(2, 7) // a page code without EVPD
 	}
 	b := make([]byte, 36)
 	b[0] = 0x7f // peripheral qualifier 011b: no logical unit can be here
