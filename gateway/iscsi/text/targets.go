@@ -2,21 +2,25 @@ package text
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 )
 
-// Target is what SendTargets tells of one target.
+// Target is what SendTargets tells of one target in one portal group. A target in
+// several groups has several in a row.
 type Target struct {
 	Name      string
 	Addresses []string // "host:port" of each portal, an IPv6 host in brackets
-	TPGT      uint16   // the portal group of all of them
+	TPGT      uint16   // the tag of the portal group
 }
 
 // AppendTargets adds the answer of SendTargets to dst (RFC 7143, appendix C):
-// each name, then its addresses.
+// each name once, then its addresses.
 func AppendTargets(dst []byte, targets []Target) []byte {
-	for _, t := range targets {
-		dst = Append(dst, "TargetName", t.Name)
+	for i, t := range targets {
+		if i == 0 || t.Name != targets[i-1].Name {
+			dst = Append(dst, "TargetName", t.Name)
+		}
 		tpgt := strconv.Itoa(int(t.TPGT))
 		for _, a := range t.Addresses {
 			dst = Append(dst, "TargetAddress", a+","+tpgt)
@@ -31,7 +35,7 @@ type Answerer struct {
 	Target string
 
 	// Targets are those that this initiator may log in to, with the portals that it
-	// can reach. Called anew for each SendTargets.
+	// can reach. Called anew for each SendTargets; what it gives is the Answerer's.
 	Targets func() []Target
 
 	// Normalize gives the normal form of an iSCSI name; an error makes SendTargets
@@ -89,10 +93,6 @@ func (a *Answerer) sendTargets(out []byte, which string) []byte {
 // one adds the target of that name; of a target that the initiator may not see
 // it says nothing, as of one that does not exist.
 func (a *Answerer) one(out []byte, name string) []byte {
-	for _, t := range a.Targets() {
-		if t.Name == name {
-			return AppendTargets(out, []Target{t})
-		}
-	}
-	return out
+	others := func(t Target) bool { return t.Name != name }
+	return AppendTargets(out, slices.DeleteFunc(a.Targets(), others))
 }
