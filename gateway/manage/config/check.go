@@ -14,8 +14,9 @@ var (
 	errNoCredentials = errors.New("CREDENTIALS_DIRECTORY is not set; systemd sets it for LoadCredential=")
 )
 
-// maxSocketPath is what fits into a sockaddr_un on Linux.
-const maxSocketPath = 107
+// maxSocketPath is what fits into a sockaddr_un on Linux, less the suffix of the name
+// under which the API makes its socket.
+const maxSocketPath = 103
 
 // check fills in defaults and finds what is wrong between the parts of m.
 func (r *reader) check(m *Model) {
