@@ -37,12 +37,14 @@ const stateName = "operation"
 
 // perform carries out op for c, which asked for it with IMMED or not.
 func (d *Disk) perform(c *core.Command, op *operation, immed bool) error {
+	if !d.reserve(op) {
+		return sense.Busy // another came first, just now
+	}
 	if err := d.remember(c); err != nil {
+		d.release(op, err)
 		return err
 	}
-	if !d.launch(op) {
-		return d.PollSense() // another came first
-	}
+	d.begin(op)
 	if immed {
 		return nil
 	}
@@ -54,8 +56,8 @@ func (d *Disk) perform(c *core.Command, op *operation, immed bool) error {
 	}
 }
 
-// launch begins op in the background. False: there is one already.
-func (d *Disk) launch(op *operation) bool {
+// reserve makes op the one operation of the disk. False: there is one already.
+func (d *Disk) reserve(op *operation) bool {
 	d.opMu.Lock()
 	defer d.opMu.Unlock()
 	if d.op != nil {
@@ -65,8 +67,22 @@ func (d *Disk) launch(op *operation) bool {
 	op.ended = make(chan struct{})
 	d.op = op
 	d.setState(stateBusy, 0)
-	d.work.Go(func() { d.conclude(op, d.overMedium(op)) })
 	return true
+}
+
+// release ends what reserve began.
+func (d *Disk) release(op *operation, err error) {
+	d.opMu.Lock()
+	d.op = nil
+	d.setState(0, stateBusy)
+	d.opMu.Unlock()
+	op.err = err
+	close(op.ended)
+}
+
+// begin runs op in the background.
+func (d *Disk) begin(op *operation) {
+	d.work.Go(func() { d.conclude(op, d.overMedium(op)) })
 }
 
 // overMedium runs op with the medium to itself.
@@ -83,21 +99,18 @@ func (d *Disk) overMedium(op *operation) error {
 }
 
 func (d *Disk) conclude(op *operation, err error) {
-	if d.ctx.Err() != nil { // Close: what is remembered goes on after the restart
-		op.err = aborted
-	} else if err != nil {
-		op.err = sense.New(sense.MediumError, op.failed).WithCause(err)
+	switch {
+	case d.ctx.Err() != nil: // Close: what is remembered goes on after the restart
+		err = aborted
+	case err != nil:
+		err = sense.New(sense.MediumError, op.failed).WithCause(err)
 		d.setState(op.state, 0)
-		d.log.Error("an operation on the whole medium failed", "device", d.host.Name(), "err", op.err)
-	} else {
+		d.log.Error("an operation on the whole medium failed", "device", d.host.Name(), "err", err)
+	default:
 		d.forget()
 		d.setState(0, op.mends)
 	}
-	d.opMu.Lock()
-	d.op = nil
-	d.setState(0, stateBusy)
-	d.opMu.Unlock()
-	close(op.ended)
+	d.release(op, err)
 }
 
 // remember makes the operation that c asks for outlive a restart.
@@ -154,6 +167,7 @@ func (d *Disk) takeUp() error {
 	if err != nil {
 		return fmt.Errorf("the operation that a restart interrupted: %w", err)
 	}
-	d.launch(op)
+	d.reserve(op)
+	d.begin(op)
 	return nil
 }
