@@ -230,16 +230,13 @@ func setMaxBurst(p *Params, v uint64) {
 	p.FirstBurstLength = min(p.FirstBurstLength, p.MaxBurstLength)
 }
 
-// show writes a value as it goes over the wire.
+// show writes a number or boolean as it goes over the wire.
 func (k *key) show(v uint64) string {
-	switch k.kind {
-	case boolean:
-		if v == 1 {
-			return "Yes"
-		}
-		return "No"
-	case list:
-		return k.values[v]
+	switch {
+	case k.kind == number:
+		return strconv.FormatUint(v, 10)
+	case v == 1:
+		return "Yes"
 	}
-	return strconv.FormatUint(v, 10)
+	return "No"
 }
