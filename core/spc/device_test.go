@@ -124,10 +124,17 @@ func TestPorts(t *testing.T) {
 			t.Errorf("page 83h: % x", b)
 		}
 	}
-	b := page(p, 0x88)
-	first, other := bytes.Index(b, []byte(coretest.Target.Name)), bytes.Index(b, []byte(second.Name))
-	if first < 0 || other < first {
-		t.Errorf("page 88h: % x", b)
+	for i := range 6 {
+		more := second
+		more.Relative = uint16(9 - i)
+		coretest.NewPathAt(t, &more, core.Mapping{Unit: p.Unit()})
+	}
+	var got []uint16
+	for b := page(p, 0x88)[4:]; len(b) > 0; b = b[12+binary.BigEndian.Uint16(b[10:]):] {
+		got = append(got, binary.BigEndian.Uint16(b[2:]))
+	}
+	if !slices.Equal(got, []uint16{1, 2, 4, 5, 6, 7, 8, 9}) {
+		t.Errorf("page 88h lists ports %v", got)
 	}
 }
 
@@ -328,6 +335,9 @@ func TestBufferEdges(t *testing.T) {
 	}
 	if b := read(0xfffc); string(b) != "last" {
 		t.Errorf("%q", b)
+	}
+	if r := coretest.Do(p, []byte{0x3b, 0x02, 0, 1, 0, 0, 0, 0, 0, 0}, nil, 0); !r.Good() {
+		t.Errorf("no bytes at the end: %v", r)
 	}
 	if b := read(0x10000); len(b) != 0 {
 		t.Errorf("at the end % x", b)

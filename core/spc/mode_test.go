@@ -97,9 +97,11 @@ func TestModeSelectRefuses(t *testing.T) {
 func TestModeSelectShort(t *testing.T) {
 	_, p := attach(t, nil)
 	list := list6(page08(false, 0))
-	r := coretest.Do(p, select6(0x10, list), list[:len(list)-1], 0)
-	if !r.Is(sense.IllegalRequest, sense.ParameterListLengthError) {
-		t.Error(r)
+	for n := range len(list) { // after the header, no page is cut either
+		r := coretest.Do(p, select6(0x10, list), list[:n], 0)
+		if !r.Is(sense.IllegalRequest, sense.ParameterListLengthError) {
+			t.Errorf("%d bytes: %v", n, r)
+		}
 	}
 }
 
@@ -282,7 +284,11 @@ func TestRestoreOtherPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, change := range map[string]func(*spc.ModePage){
-		"shorter":          func(p *spc.ModePage) { p.Default = append([]byte{0x08, 10}, p.Default[2:12]...); p.Changeable = nil },
+		"shorter": func(p *spc.ModePage) { p.Default = append([]byte{0x08, 10}, p.Default[2:12]...); p.Changeable = nil },
+		"longer": func(p *spc.ModePage) {
+			p.Default = append([]byte{0x08, 20}, append(p.Default[2:], 0, 0)...)
+			p.Changeable = append(p.Changeable, 0xff, 0xff)
+		},
 		"not changeable":   func(p *spc.ModePage) { p.Changeable = nil },
 		"limits tightened": func(p *spc.ModePage) { p.Check = func([]byte) error { return sense.Param(8) } },
 		"gone":             func(p *spc.ModePage) { p.Default = []byte{0x07, 0}; p.Changeable = nil },
@@ -292,6 +298,18 @@ func TestRestoreOtherPages(t *testing.T) {
 		if b := d.Mode(0x08, 0); b != nil && b[2] != 0x04 {
 			t.Errorf("%s: % x", name, b)
 		}
+	}
+}
+
+// TestPageZero: the vendor specific page 00h comes last (SPC-6, 6.14.1).
+func TestPageZero(t *testing.T) {
+	d := newToy(t, func(_ *toy, cfg *spc.Config) {
+		cfg.Modes = append(cfg.Modes, spc.ModePage{Default: []byte{0x00, 2, 0xab, 0xcd}})
+	})
+	p := coretest.NewPath(t, coretest.NewUnit(t, d, nil))
+	r := coretest.Do(p, []byte{0x1a, 8, 0x3f, 0, 255, 0}, nil, 255)
+	if !r.Good() || !bytes.HasSuffix(r.Data, []byte{0x00, 2, 0xab, 0xcd}) || r.Data[4] != 0x08 {
+		t.Errorf("%v, % x", r, r.Data)
 	}
 }
 
