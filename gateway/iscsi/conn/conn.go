@@ -357,3 +357,20 @@ func (c *Conn) Idle(now int64) (recv, send time.Duration) {
 	}
 	return time.Duration(now - c.lastRecv.Load()), send
 }
+
+// TryDo is Do when the session is at rest at this moment; otherwise nothing.
+func (c *Conn) TryDo(f func(*session.Session)) {
+	if c.mu.TryLock() {
+		f(c.s)
+		c.finishBatch()
+	}
+}
+
+// Shut aborts what the session has outstanding, after Run has returned. The channel is
+// closed when none of it runs any more.
+func (c *Conn) Shut() <-chan struct{} {
+	c.mu.Lock()
+	quiet := c.s.Close()
+	c.finishBatch()
+	return quiet
+}

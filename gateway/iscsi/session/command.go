@@ -469,7 +469,6 @@ func (s *Session) finish(t *task) {
 	s.unhold(t)
 	if s.closed || t.Status == scsi.TaskAborted {
 		s.dropBuffers(t)
-		s.advance()
 	} else {
 		s.respond(t)
 	}

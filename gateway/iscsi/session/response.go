@@ -53,7 +53,6 @@ func (t *task) hasData() bool {
 
 // respond queues the answer to t, data and status. The task may be recycled then.
 func (s *Session) respond(t *task) {
-	s.advance()
 	flags, count, bidi := t.residuals()
 	if t.hasData() {
 		if t.room && t.phaseCollapse() {

@@ -12,6 +12,7 @@ import (
 	"github.com/targate/targate/core/taskset"
 	"github.com/targate/targate/gateway/iscsi/login"
 	"github.com/targate/targate/gateway/iscsi/pdu"
+	"github.com/targate/targate/gateway/iscsi/text"
 )
 
 // Config is what a session is made of.
@@ -19,8 +20,7 @@ type Config struct {
 	Params login.Params
 	Nexus  *core.Nexus // nil in a discovery session
 	Pool   *buf.Pool
-	// Text answers a text request: the whole of its keys in, those of the answer out.
-	Text TextFunc
+	Text   *text.Exchange
 	// Window is how many commands an initiator may have outstanding.
 	Window int
 	// Budget bounds the bytes of Data-Out that the session's commands hold. Over it
@@ -31,9 +31,6 @@ type Config struct {
 	// Notify is called from any goroutine when Drain has something to do.
 	Notify func()
 }
-
-// TextFunc answers the keys of a complete text request.
-type TextFunc func(request []byte) (answer []byte, err error)
 
 // ErrClosed ends a session in good order: the peer logged out and the answer is
 // queued. The connection sends what is pending and closes.
@@ -58,7 +55,6 @@ type Session struct {
 	tasks map[uint32]*task // by ITT: those that outlive their Accept
 	held  int64            // bytes of Data-Out buffers of tasks
 	free  *task
-	text  textState
 
 	pingTTT   uint32 // of the NOP-In that we wait for an answer to, or NoTag
 	closing   bool   // a logout waits for the tasks to end
@@ -126,7 +122,6 @@ func (s *Session) number(p *pdu.PDU) (ok bool, err error) {
 				return false, nil // the window is closed
 			}
 			s.expCmdSN++
-			s.advance()
 		}
 		return true, nil
 	}
@@ -153,6 +148,7 @@ func (s *Session) advance() {
 // windows writes the two window fields, and StatSN as it stands, into a PDU that is
 // about to be sent.
 func (s *Session) windows(h *pdu.BHS) {
+	s.advance()
 	h.SetStatSN(s.statSN)
 	h.SetExpCmdSN(s.expCmdSN)
 	h.SetMaxCmdSN(s.maxCmdSN)
@@ -344,7 +340,6 @@ func (s *Session) Close() <-chan struct{} {
 		}
 	}
 	s.out.discard()
-	s.text.reset()
 	if len(s.tasks) == 0 {
 		s.markQuiet()
 	}
