@@ -31,8 +31,6 @@ const (
 	// slowStall is one write so long that it needs no company: a device or a
 	// throttled writer, not the scheduler.
 	slowStall = int64(10 * time.Millisecond)
-	// rawLimit is the longest transfer by a raw call.
-	rawLimit = 64 << 10
 )
 
 // probe finds out what can be done inline: block.No when every call may block.

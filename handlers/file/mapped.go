@@ -10,7 +10,13 @@ import (
 )
 
 // mapping is a window on a file in tmpfs, by which blocks that exist are copied
-// without a system call.
+// without a system call. In nanoseconds, beside the best call (raw.go has the rest):
+//
+//	               512 B   4 KiB   64 KiB   256 KiB     1 MiB
+//	read, raw        776     935    10265     41153    162529
+//	read, window     199     353     5334     21337     81973
+//	write, raw       954    1273    14553     56518    219436
+//	write, window    161     564     5766     22388     87808
 //
 // Its dangers, and what is done about them:
 //   - A page that a copy faults in cannot block: it is in memory. (With swap it
@@ -28,8 +34,12 @@ import (
 // released, but a shared mapping shows every later write, so that a READ would
 // return, or send with the wrong digest, data of a WRITE that began after it had
 // ended. Writers could wait for loans to end; then an initiator that does not
-// read from its socket would stop every other one. The copy is the smaller evil: it
-// costs 0.1 us of a 4 KiB read, and leaves the data in the cache for the socket.
+// read from its socket would stop every other one. The copy is the smaller evil: to
+// lend saves 0.3 us of a 4 KiB read at most (mem: 45 ns against 434), less what the
+// socket then pays for data that no cache holds.
+//
+// Files on a disk are not mapped: a fault would wait for the disk with the P held, no
+// error of a write-back would reach the one who wrote, and ENOSPC would be a SIGBUS.
 type mapping struct {
 	mem   []byte
 	shift uint
