@@ -1,0 +1,117 @@
+package sbc
+
+import (
+	"cmp"
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	_ "github.com/cockroachdb/datadriven" // for its -rewrite
+
+	"github.com/targate/targate/core"
+	"github.com/targate/targate/core/block"
+)
+
+//go:generate go test -run TestCommandTable -rewrite .
+
+const commandTable = "../../docs/commands.md"
+
+var gateNames = []struct {
+	gate core.Gate
+	name string
+}{
+	{core.PastUA, "past unit attention"},
+	{core.PastReserve, "past reservations"},
+	{core.ReadsMedium, "reads medium"},
+	{core.WritesMedium, "writes medium"},
+	{core.InStandby, "in standby"},
+	{core.InUnavail, "in unavailable"},
+	{core.Inline, "inline"},
+	{core.NoLU, "without a logical unit"},
+	{core.WhileBusy, "while busy"},
+}
+
+// TestCommandTable keeps docs/commands.md as the rows are; with -rewrite it writes it.
+func TestCommandTable(t *testing.T) {
+	want := commandsDoc(t)
+	if flag.Lookup("rewrite").Value.String() == "true" {
+		if err := os.WriteFile(commandTable, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(commandTable)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != want {
+		t.Error("docs/commands.md is stale: run go generate ./core/sbc")
+	}
+}
+
+func commandsDoc(t *testing.T) string {
+	full := newRig(t, nil).unit.Rows()
+	thick := newRig(t, func(_ *Config, s *testStore) { s.info.Unmap, s.info.Extents = block.No, block.No }).unit.Rows()
+
+	var b strings.Builder
+	b.WriteString(`# Commands of a disk
+
+<!-- Written by go generate ./core/sbc from the command rows. -->
+
+Every command that a disk answers, from the rows that dispatch it. REPORT SUPPORTED
+OPERATION CODES says the same. A command that is not here ends with INVALID COMMAND
+OPERATION CODE, a service action that is not with INVALID FIELD IN CDB.
+
+- *usage*: the CDB usage data; a bit that is 0 there must be 0 in the CDB.
+- *timeout*: the recommended command timeout in seconds.
+- *past unit attention*, *past reservations*: carried out although one waits, or is held
+  by another initiator. *reads medium*, *writes medium*: what a reservation, a write
+  protection or a stopped disk refuses.
+- *in standby*, *in unavailable*: the asymmetric access states that allow it, besides the
+  active ones.
+- *inline*: carried out on the connection's goroutine when the store need not be waited for.
+- *without a logical unit*: answered at a LUN where nothing is mapped.
+- *while busy*: carried out during FORMAT UNIT and SANITIZE.
+- *thin*: only with a store that can deallocate, or that knows what is deallocated.
+
+| code | action | command | data | timeout | gates | usage |
+|---|---|---|---|---|---|---|
+`)
+	rows := slices.Clone(full)
+	slices.SortStableFunc(rows, func(a, b *core.Row) int {
+		return cmp.Or(cmp.Compare(a.Code, b.Code), cmp.Compare(a.Action, b.Action))
+	})
+	for _, r := range rows {
+		act := ""
+		if r.Action != core.NoAction {
+			act = fmt.Sprintf("%02Xh", r.Action)
+		}
+		fmt.Fprintf(&b, "| %02Xh | %s | %s | %s | %d | %s | `% x` |\n", r.Code, act, r.Name, r.Dir, r.Timeout,
+			strings.Join(gates(r, thick), ", "), r.Usage)
+	}
+	return b.String()
+}
+
+func gates(r *core.Row, thick []*core.Row) []string {
+	var names []string
+	for _, g := range gateNames {
+		if r.Is(g.gate) {
+			names = append(names, g.name)
+		}
+	}
+	if !slices.ContainsFunc(thick, func(o *core.Row) bool { return o.Code == r.Code && o.Action == r.Action }) {
+		names = append(names, "thin")
+	}
+	return names
+}
+
+// The rows of this package are in order of opcode.
+func TestTableOrder(t *testing.T) {
+	if !slices.IsSortedFunc(table, func(a, b row) int {
+		return cmp.Or(cmp.Compare(a.Code, b.Code), cmp.Compare(a.Action, b.Action))
+	}) {
+		t.Error("table is not in order of opcode")
+	}
+}
