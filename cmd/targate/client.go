@@ -1,0 +1,304 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/targate/targate/gateway/manage"
+	"github.com/targate/targate/gateway/manage/api"
+	"github.com/targate/targate/gateway/manage/config"
+)
+
+func checkCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check FILE",
+		Short: "Say what is wrong with a configuration file",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			_, err := load(args[0])
+			var faults config.Faults
+			if errors.As(err, &faults) {
+				fmt.Fprintln(c.OutOrStdout(), faults.Error())
+				return fail(exitFailure, nil)
+			}
+			return err
+		},
+	}
+}
+
+// sockets are where a server is looked for when nothing says where.
+var sockets = []string{"targate-demo/state/targate.sock", "state/targate.sock", "/run/targate/targate.sock"}
+
+// findSocket is the socket of the running server.
+func findSocket(flag string) (string, error) {
+	if flag != "" {
+		return flag, nil
+	}
+	if s := os.Getenv("TARGATE_SOCKET"); s != "" {
+		return s, nil
+	}
+	for _, s := range sockets {
+		if _, err := os.Stat(s); err == nil {
+			return s, nil
+		}
+	}
+	return "", failf(exitNotFound, "no server was found at %s; name its socket with --socket", strings.Join(sockets, ", "))
+}
+
+// clientError gives an error of the API its exit code.
+func clientError(socket string, err error) error {
+	var p *api.Problem
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &p) && p.Type == api.TypeConflict:
+		return fail(exitConflict, err)
+	case errors.As(err, &p) && p.Status == http.StatusNotFound:
+		return fail(exitNotFound, err)
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		return failf(exitNotFound, "no server answers at %s: %w", socket, err)
+	}
+	return fail(exitFailure, err)
+}
+
+func applyCommand() *cobra.Command {
+	var socket, output string
+	c := &cobra.Command{
+		Use:   "apply FILE",
+		Short: "Make the running server match a configuration file",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := checkOutput(output); err != nil {
+				return err
+			}
+			file := args[0]
+			m, err := loadForClient(file)
+			if err != nil {
+				return sayFaults(c.ErrOrStderr(), err)
+			}
+			if socket == "" && os.Getenv("TARGATE_SOCKET") == "" {
+				socket = socketOf(m)
+			}
+			path, err := findSocket(socket)
+			if err != nil {
+				return err
+			}
+			dir, err := filepath.Abs(filepath.Dir(file))
+			if err != nil {
+				return fail(exitFailure, err)
+			}
+			diff, err := api.NewClient(path).Apply(c.Context(), api.Config{File: file, Dir: dir, Text: string(m.Text)})
+			if err != nil {
+				return sayFaults(c.ErrOrStderr(), clientError(path, err))
+			}
+			return printDiff(c.OutOrStdout(), output, diff)
+		},
+	}
+	addOutput(c, &output)
+	c.Flags().StringVar(&socket, "socket", "", "the server's socket (default: that of the file)")
+	return c
+}
+
+// loadForClient reads a file whose secrets only the server may be able to read.
+func loadForClient(file string) (*config.Model, error) {
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fail(exitNotFound, err)
+	} else if err != nil {
+		return nil, fail(exitFailure, err)
+	}
+	n := 0
+	stand := func() string {
+		n++
+		return fmt.Sprintf("a stand-in, %d of many", n)
+	}
+	m, err := config.Parse(file, text, config.Options{Kinds: deviceKinds(),
+		Getenv:   func(string) string { return stand() },
+		ReadFile: func(string) ([]byte, error) { return []byte(stand()), nil }})
+	if err != nil {
+		return nil, fail(exitFailure, err)
+	}
+	return m, nil
+}
+
+// sayFaults prints the faults of err as "check" does; any other error stays.
+func sayFaults(w io.Writer, err error) error {
+	var faults config.Faults
+	var p *api.Problem
+	if errors.As(err, &p) {
+		faults = p.Faults
+	}
+	if len(faults) == 0 && !errors.As(err, &faults) {
+		return err
+	}
+	fmt.Fprintln(w, faults.Error())
+	var f *failure
+	if errors.As(err, &f) {
+		return fail(f.code, nil)
+	}
+	return fail(exitFailure, nil)
+}
+
+func printDiff(w io.Writer, output string, d manage.Diff) error {
+	if output == "json" {
+		return printJSON(w, d)
+	}
+	if len(d.Changes) == 0 {
+		fmt.Fprintln(w, "no changes")
+	}
+	for _, c := range d.Changes {
+		fmt.Fprintln(w, c)
+	}
+	return nil
+}
+
+func addOutput(c *cobra.Command, output *string) {
+	c.Flags().StringVarP(output, "output", "o", "text", "text or json")
+}
+
+func checkOutput(output string) error {
+	if output != "text" && output != "json" {
+		return failf(exitUsage, "--output %q is not text or json", output)
+	}
+	return nil
+}
+
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	if err := e.Encode(v); err != nil {
+		return fail(exitFailure, err)
+	}
+	return nil
+}
+
+// overview is what "status -o json" prints.
+type overview struct {
+	Status api.Status `json:"status"`
+	api.Targets
+	api.Sessions
+	api.Devices
+}
+
+func statusCommand() *cobra.Command {
+	var socket, output string
+	c := &cobra.Command{
+		Use:   "status",
+		Short: "Show targets, sessions and devices of the running server",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := checkOutput(output); err != nil {
+				return err
+			}
+			path, err := findSocket(socket)
+			if err != nil {
+				return err
+			}
+			v, err := ask(c.Context(), api.NewClient(path))
+			if err != nil {
+				return clientError(path, err)
+			}
+			if output == "json" {
+				return printJSON(c.OutOrStdout(), v)
+			}
+			return printStatus(c.OutOrStdout(), v)
+		},
+	}
+	addOutput(c, &output)
+	c.Flags().StringVar(&socket, "socket", "", "the server's socket (default: $TARGATE_SOCKET, or where demo and the service have it)")
+	return c
+}
+
+func ask(ctx context.Context, c *api.Client) (v overview, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	err = errors.Join(
+		c.Get(ctx, "/v1/status", &v.Status),
+		c.Get(ctx, "/v1/targets", &v.Targets),
+		c.Get(ctx, "/v1/sessions", &v.Sessions),
+		c.Get(ctx, "/v1/devices", &v.Devices))
+	return v, err
+}
+
+func printStatus(w io.Writer, v overview) error {
+	s := v.Status
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "targate %s, up %s, configuration %s\n", s.Version, time.Since(s.Started).Round(time.Second), s.Config)
+	if m := s.Memory; m != nil {
+		fmt.Fprintf(&b, "data in flight %s, peak %s, of %s\n", human(m.Used), human(m.Peak), human(m.Limit))
+	}
+	for _, name := range s.Closing {
+		fmt.Fprintf(&b, "device %s was removed and still has commands\n", name)
+	}
+	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprint(t, "\nPORTAL\tANNOUNCED\tTAG\n")
+	for _, p := range s.Portals {
+		fmt.Fprintf(t, "%s\t%s\t%d\n", p.Listen, orDash(p.Announce), p.Tag)
+	}
+	fmt.Fprint(t, "\nTARGET\tSESSIONS\tCHAP\tLUNS\n")
+	for _, x := range v.Targets.Targets {
+		fmt.Fprintf(t, "%s\t%d\t%v\t%s\n", x.IQN, x.Sessions, x.CHAP, lunList(x.LUNs))
+		for _, g := range x.Groups {
+			fmt.Fprintf(t, "  group %s\t\t\t%s\n", g.Name, lunList(g.LUNs))
+		}
+	}
+	fmt.Fprint(t, "\nDEVICE\tHANDLER\tSIZE\tBLOCK\tREADS\tWRITES\tREAD\tWRITTEN\tERRORS\n")
+	for _, d := range v.Devices.Devices {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%d\n", d.Name, d.Handler, human(d.Size), d.BlockSize,
+			d.Stats.Reads, d.Stats.Writes, human(int64(d.Stats.BytesIn)), human(int64(d.Stats.BytesOut)), d.Stats.Errors)
+	}
+	fmt.Fprint(t, "\nSESSION\tINITIATOR\tFROM\tTARGET\tGROUP\tSINCE\n")
+	for _, x := range v.Sessions.Sessions {
+		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\n", x.TSIH, x.Initiator, x.Peer, x.Target, orDash(x.Group), x.Since.Format(time.DateTime))
+	}
+	if err := t.Flush(); err != nil {
+		return fail(exitFailure, err)
+	}
+	if _, err := w.Write(b.Bytes()); err != nil {
+		return fail(exitFailure, err)
+	}
+	return nil
+}
+
+func lunList(luns []manage.LUNStatus) string {
+	var list []string
+	for _, l := range luns {
+		s := fmt.Sprintf("%d=%s", l.LUN, l.Device)
+		if l.ReadOnly {
+			s += "(ro)"
+		}
+		list = append(list, s)
+	}
+	return orDash(strings.Join(list, " "))
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// human writes a number of bytes in three digits.
+func human(n int64) string {
+	units := []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
+	f, i := float64(n), 0
+	for f >= 1024 && i < len(units)-1 {
+		f, i = f/1024, i+1
+	}
+	return fmt.Sprintf("%.4g %s", f, units[i])
+}
