@@ -26,8 +26,8 @@ const testBlock = 512
 type device struct {
 	mu    sync.Mutex
 	data  [16 * testBlock]byte
-	hold  chan struct{}
-	begun chan struct{} // one entry for each held command that runs
+	hold  [16]chan struct{} // by LBA
+	begun chan struct{}     // one entry for each held command that runs
 
 }
 
