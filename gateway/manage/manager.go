@@ -194,6 +194,7 @@ func (mg *Manager) retire(d *device) {
 	done := make(chan struct{})
 	mg.closing[d.cfg.Name] = done
 	go func() {
+		waitQuiet(d.unit)
 		if err := d.unit.Close(); err != nil {
 			mg.log.Error("a removed device did not close well", "device", d.cfg.Name, "error", err)
 		}
@@ -204,6 +205,18 @@ func (mg *Manager) retire(d *device) {
 		delete(mg.closing, d.cfg.Name)
 	case <-time.After(mg.o.Quiet):
 		mg.log.Warn("a removed device still has commands; it closes when they end", "device", d.cfg.Name)
+	}
+}
+
+// grace is how long after a device was unmapped a session may still enter a command
+// that found it just before: the way from the LUN map to the task set does not block.
+const grace = 200 * time.Millisecond
+
+// waitQuiet returns when u, which nothing maps any more, has no command left.
+func waitQuiet(u *core.Unit) {
+	time.Sleep(grace)
+	for u.Tasks().Len() > 0 {
+		time.Sleep(grace / 20)
 	}
 }
 
@@ -218,7 +231,7 @@ func describe(m *config.Model, at config.Pos, name string, err error) config.Fau
 
 func deviceDir(name string) string { return "devices/" + name }
 
-// same reports whether two models agree on what cannot change while running.
+// fixed names what of m cannot follow from old without a restart.
 func fixed(old, m *config.Model) config.Faults {
 	var f config.Faults
 	if filepath.Clean(old.StateDir) != filepath.Clean(m.StateDir) {
