@@ -136,7 +136,7 @@ func (d *Disk) blockLimits(dst []byte, _ *core.Command) []byte {
 		put32(28, granularity)
 		put32(32, ugaValid) // aligned to LBA 0
 	}
-	binary.BigEndian.PutUint64(b[36:], 0xffffffff) // MAXIMUM WRITE SAME LENGTH
+	binary.BigEndian.PutUint64(b[36:], maxWriteSame)
 	put32(44, bytes(int64(d.maxAtomic())))
 	put32(48, 1) // ATOMIC ALIGNMENT
 	put32(52, 1) // ATOMIC TRANSFER LENGTH GRANULARITY

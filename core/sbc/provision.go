@@ -16,6 +16,9 @@ const (
 	// maxUnmapDescriptors is the MAXIMUM UNMAP BLOCK DESCRIPTOR COUNT: as many as the
 	// parameter list length can say.
 	maxUnmapDescriptors = (0xffff - 8) / 16
+	// maxWriteSame is the MAXIMUM WRITE SAME LENGTH in blocks: how long one command
+	// keeps others off its range. No initiator asks for more unless told that it may.
+	maxWriteSame = 0xffff
 	// maxStatus is how many LBA status descriptors one GET LBA STATUS returns.
 	maxStatus = 256
 )
@@ -45,7 +48,7 @@ func (d *Disk) writeSame16(c *core.Command) error {
 // writeSame is WRITE SAME (SBC-4, 5.51). at is where the CDB has the length, which is
 // not zero since we set WSNZ.
 func (d *Disk) writeSame(c *core.Command, lba, blocks uint64, at int) error {
-	if blocks == 0 {
+	if blocks == 0 || blocks > maxWriteSame {
 		return sense.Field(at)
 	}
 	if err := d.inRange(lba, blocks); err != nil {

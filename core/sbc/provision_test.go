@@ -84,6 +84,9 @@ func TestWriteSame(t *testing.T) {
 			}
 			at := map[int]int{10: 7, 16: 10}[len(f(0, 0, 0))]
 			r.field(f(0, 0, 0), fill('a', 1), at)
+			if at == 10 {
+				r.field(f(0, 0, maxWriteSame+1), fill('a', 1), at)
+			}
 			r.field(f(0x10, 0, 1), fill('a', 1), 1) // ANCHOR
 			r.field(f(0x18, 0, 1), fill('a', 1), 1)
 			r.bad(f(0, rigBlocks-1, 2), fill('a', 1), sense.IllegalRequest, sense.LBAOutOfRange)
