@@ -98,10 +98,10 @@ func (k Kind) Check(v map[string]any) error {
 	return errors.Join(errs...)
 }
 
-// Open opens the store that v describes. name is the device's, for messages. dir is
-// where a kind keeps what it must remember between runs beside the paths that v
-// names; it exists, and is the device's own.
-func (k Kind) Open(name string, v map[string]any, dir string) (block.Store, error) {
+// Open opens the store that v describes. name is the device's, for messages. The last
+// argument is the device's own directory, for a kind that must remember what v gives no
+// path for; none of the list does.
+func (k Kind) Open(name string, v map[string]any, _ string) (block.Store, error) {
 	if err := k.Check(v); err != nil {
 		return nil, fmt.Errorf("device %s: %w", name, err)
 	}

@@ -20,6 +20,9 @@ import (
 // The number of an open file is used in system calls without any lock that would
 // keep it open: Close must come after the last other call has returned, which the
 // core guarantees (core.Handler).
+//
+// Only who obeys the lock of Open is kept out. A file that something else cuts short
+// fails to read behind its end; a write there makes it longer again.
 type Store struct {
 	path string
 	fd   int

@@ -13,9 +13,9 @@ import (
 // without a system call. In nanoseconds, beside the best call (raw.go has the rest):
 //
 //	               512 B   4 KiB   64 KiB   256 KiB     1 MiB
-//	read, raw        776     935    10265     41153    162529
+//	read, call       776     935    10265     41153    162529
 //	read, window     199     353     5334     21337     81973
-//	write, raw       954    1273    14553     56518    219436
+//	write, call      954    1273    14553     56518    219436
 //	write, window    161     564     5766     22388     87808
 //
 // Its dangers, and what is done about them:

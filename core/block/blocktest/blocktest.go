@@ -5,6 +5,7 @@ package blocktest
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -122,11 +123,12 @@ func Rand(tb testing.TB) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, 0))
 }
 
-// fill makes p unlike every other block: each 8 bytes tell the offset and a salt.
+// fill makes p, whose length is a multiple of 8, unlike every other block: each 8
+// bytes tell the offset and a salt, and none of them is zero.
 func fill(p []byte, off int64, salt uint64) []byte {
-	for i := range p {
-		x := uint64(off+int64(i)/8*8)*0x9e3779b97f4a7c15 + salt
-		p[i] = byte(x>>(8*(i&7))) | 1
+	for i := 0; i < len(p); i += 8 {
+		x := uint64(off+int64(i))*0x9e3779b97f4a7c15 + salt
+		binary.LittleEndian.PutUint64(p[i:], x|0x0101010101010101)
 	}
 	return p
 }

@@ -90,6 +90,7 @@ func testResize(t *testing.T, s Suite) {
 	if err := rs.Resize(1 << 20); err != nil {
 		t.Fatalf("Resize to the size that it has: %v", err)
 	}
+	last := int64(1 << 20)
 	for _, size := range []int64{1<<20 + 64<<10, 33<<20 + 4096, 65 << 20} {
 		if err := rs.Resize(size); err != nil {
 			t.Fatalf("Resize(%d): %v", size, err)
@@ -98,7 +99,11 @@ func testResize(t *testing.T, s Suite) {
 			t.Fatalf("size %d after Resize(%d)", got, size)
 		}
 		same(t, "old data", 0, mustRead(t, st, 0, 1<<20), s.want(p))
-		same(t, "new space", 1<<20, mustRead(t, st, 1<<20, size-1<<20), make([]byte, size-1<<20))
+		for _, off := range []int64{last, max(last, size-1<<20)} {
+			n := min(1<<20, size-off)
+			same(t, "new space", off, mustRead(t, st, off, n), make([]byte, n))
+		}
+		last = size
 		q := fill(make([]byte, s.Block), size-s.Block, 2)
 		mustWrite(t, st, q, size-s.Block)
 		same(t, "the new last block", size-s.Block, mustRead(t, st, size-s.Block, s.Block), s.want(q))

@@ -66,7 +66,7 @@ func testRandom(t *testing.T, s Suite) {
 	r := Rand(t)
 	st := s.open(t, size)
 	m := newModel(s, size)
-	steps := 3000
+	steps := 1500
 	if testing.Short() {
 		steps = 500
 	}
@@ -78,7 +78,7 @@ func testRandom(t *testing.T, s Suite) {
 		d := ""
 		if err != nil && err != block.ErrWouldBlock {
 			d = err.Error()
-		} else if i%16 == 0 || i == steps-1 {
+		} else if i%64 == 0 || i == steps-1 {
 			d = diff(mustRead(t, st, 0, size), m.b)
 		} else {
 			d = diff(mustRead(t, st, off, n), m.b[off:off+n])
