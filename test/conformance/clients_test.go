@@ -40,8 +40,7 @@ func TestTools(t *testing.T) {
 		for i := range classes {
 			wants = append(wants, fmt.Sprintf("Lun:%-4d Type:DIRECT_ACCESS", lunOf(i)))
 		}
-		out, err := daemon.Run(clientLimit, "iscsi-ls", "--show-luns",
-			fmt.Sprintf("iscsi://%s%%%s@%s?target_user=tg&target_password=%s", user, secret, target.Portal, mutual))
+		out, err := daemon.Run(clientLimit, "iscsi-ls", "--show-luns", "iscsi://"+target.Portal)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -49,6 +48,9 @@ func TestTools(t *testing.T) {
 			if !strings.Contains(out, w) {
 				t.Errorf("no %q in\n%s", w, out)
 			}
+		}
+		if strings.Contains(out, iqnChap) {
+			t.Errorf("a target shows itself to an initiator of no group:\n%s", out)
 		}
 	})
 	for i, c := range classes {
@@ -64,7 +66,7 @@ func TestTools(t *testing.T) {
 		})
 		t.Run("iscsi-readcapacity16 "+c.name, func(t *testing.T) {
 			client(t, []string{
-				fmt.Sprintf("Block Length:%d", size),
+				fmt.Sprintf("LOGICAL BLOCK LENGTH IN BYTES:%d", size),
 				fmt.Sprintf("Total size:%d", diskMiB<<20),
 			}, "iscsi-readcapacity16", url)
 		})
@@ -81,11 +83,11 @@ func TestCHAPRefuses(t *testing.T) {
 		{"wrong user", chapURL("jim", secret, mutual)},
 		{"wrong secret of the target", chapURL(user, secret, "battery-staple-3")},
 	} {
-		if out, err := daemon.Run(clientLimit, "iscsi-inq", c.url); err == nil {
+		if out, err := daemon.Run(clientLimit, "iscsi-inq", "-i", chapName, c.url); err == nil {
 			t.Errorf("%s: the login went through:\n%s", c.name, out)
 		}
 	}
-	if _, err := daemon.Run(clientLimit, "iscsi-inq", chapURL(user, secret, mutual)); err != nil {
+	if _, err := daemon.Run(clientLimit, "iscsi-inq", "-i", chapName, chapURL(user, secret, mutual)); err != nil {
 		t.Error(err)
 	}
 }
@@ -107,9 +109,13 @@ func TestQEMU(t *testing.T) {
 					t.Errorf("qemu-io %q: %v\n%s", commands, err, out)
 				}
 			}
+			// Reads of what this qemu-io did not write stay below 32 KiB: from there on
+			// QEMU 7.2 asks GET LBA STATUS and, with blocks of 4096 bytes, fails an
+			// assertion of its own (iscsi_co_block_status).
 			io("write -P 0xab 0 4M", "read -P 0xab 0 4M")
-			io("write -P 0x11 64k 4k", "read -P 0xab 0 64k", "read -P 0x11 64k 4k", "read -P 0xab 68k 60k")
-			io("write -z 1M 64k", "read -P 0 1M 64k", "write -z -u 2M 1M", "read -P 0 2M 1M", "read -P 0xab 3M 1M")
+			io("write -P 0x11 64k 4k", "read -P 0xab 48k 16k", "read -P 0x11 64k 4k", "read -P 0xab 68k 16k")
+			io("write -z 1M 64k", "read -P 0 1M 16k", "read -P 0xab 1088k 16k")
+			io("write -z -u 2M 1M", "read -P 0 3056k 16k", "read -P 0xab 3M 16k")
 			io("write -f -P 0x77 5M 64k", "flush", "read -P 0x77 5M 64k")
 			io("discard 0 4M", "write -P 1 0 4k", "read -P 1 0 4k")
 			io("aio_write -P 2 8M 1M", "aio_write -P 3 9M 1M", "aio_write -P 4 10M 1M", "aio_flush",

@@ -8,9 +8,13 @@ import (
 	"strings"
 )
 
+// around is the name of what iscsi-test-cu does before and after a suite, when it
+// clears reservations.
+const around = "(around)"
+
 // outcome is what iscsi-test-cu says of one test.
 type outcome struct {
-	test    string // Suite.Test
+	test    string // Suite.Test, or around
 	passed  bool
 	skips   []string // texts of its [SKIPPED] lines
 	details string   // everything that it printed
@@ -21,11 +25,13 @@ var (
 	cuResult = regexp.MustCompile(`^(passed|FAILED)`)
 )
 
-// parseCU reads the output of iscsi-test-cu --verbose. A test without a result, as
-// after a crash, is one that did not pass.
+// parseCU reads the output of iscsi-test-cu --verbose. The first outcome is around,
+// then come the tests in order. A test without a result, as after a crash, is one
+// that did not pass.
 func parseCU(out string) []outcome {
-	var all []outcome
+	all := []outcome{{test: around, passed: true}}
 	var suite string
+	open := false // the last of all has no result yet
 	lines := bufio.NewScanner(strings.NewReader(out))
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
@@ -34,22 +40,22 @@ func parseCU(out string) []outcome {
 			suite = s
 			continue
 		}
-		if m := cuTest.FindStringSubmatch(line); m != nil {
-			all = append(all, outcome{test: suite + "." + m[1]})
-			line = m[2]
-		}
 		if strings.HasPrefix(line, "Run Summary:") {
 			break
 		}
-		if len(all) == 0 {
-			continue
+		if m := cuTest.FindStringSubmatch(line); m != nil {
+			all, open = append(all, outcome{test: suite + "." + m[1]}), true
+			line = m[2]
 		}
 		o := &all[len(all)-1]
 		o.details += line + "\n"
-		if m := cuResult.FindStringSubmatch(line); m != nil {
-			o.passed = m[1] == "passed"
+		if m := cuResult.FindStringSubmatch(line); m != nil && open {
+			o.passed, open = m[1] == "passed", false
 		}
 		if _, why, ok := strings.Cut(line, "[SKIPPED] "); ok {
+			if !open {
+				o = &all[0]
+			}
 			o.skips = append(o.skips, why)
 		}
 	}
@@ -108,7 +114,7 @@ func allow(list []*listed, test, class string) bool {
 	return found
 }
 
-// stale gives the entries that cover a class of classes in which nothing skipped.
+// stale gives the entries that cover a class of classes but skip there no more.
 func stale(list []*listed, classes []string) []string {
 	var out []string
 	for _, l := range list {

@@ -36,8 +36,15 @@ func TestParseCU(t *testing.T) {
 
 func TestParseCUCrash(t *testing.T) {
 	got := parseCU("Suite: S\n  Test: A ...passed\n  Test: B ...    [SKIPPED] x\n")
-	if len(got) != 2 || !got[0].passed || got[1].passed {
+	if len(got) != 3 || !got[1].passed || got[2].passed {
 		t.Errorf("got %+v; a test without a result did not pass", got)
+	}
+}
+
+func TestParseCUAround(t *testing.T) {
+	got := parseCU("    [SKIPPED] x\n\nSuite: S\n  Test: A ...    [SKIPPED] y\npassed    [SKIPPED] z\n")
+	if len(got) != 2 || len(got[0].skips) != 2 || len(got[1].skips) != 1 || !got[1].passed {
+		t.Errorf("got %+v; x and z belong to no test", got)
 	}
 }
 

@@ -51,7 +51,7 @@ func configuration() string {
 	return "devices:\n" + devices.String() + "targets:\n" +
 		"  - iqn: " + iqn + "\n    luns:\n" + luns.String() +
 		"  - iqn: " + iqnSecond + "\n    luns:\n" + luns.String() +
-		"  - iqn: " + iqnChap + "\n    luns:\n" + luns.String() +
+		"  - iqn: " + iqnChap + "\n    groups: [{name: chap, initiators: [\"" + chapName + "\"], luns: {0: " + classes[0].name + "}}]\n" +
 		"    chap: {users: [{name: " + user + ", secret_file: ./joe.secret}], mutual: {name: tg, secret_file: ./tg.secret}}\n"
 }
 

@@ -5,6 +5,7 @@ package conformance
 import (
 	_ "embed"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +23,7 @@ const suiteLimit = 90 * time.Second
 const (
 	firstName  = "iqn.2026-11.org.targate:first"
 	secondName = "iqn.2026-11.org.targate:second"
+	chapName   = "iqn.2026-11.org.targate:chap-client" // who sees the target behind CHAP
 )
 
 // suites asks the installed iscsi-test-cu what it has: the suites of family ALL in
@@ -61,18 +63,22 @@ func TestSuites(t *testing.T) {
 			for _, suite := range names {
 				t.Run(suite, func(t *testing.T) {
 					got := runSuite(t, suite, i)
-					if len(got) != size[suite] {
-						t.Errorf("%d tests ran of %d", len(got), size[suite])
+					if len(got)-1 != size[suite] {
+						t.Errorf("%d tests ran of %d", len(got)-1, size[suite])
 					}
 					for _, o := range got {
 						switch {
 						case !o.passed:
 							failed++
 							t.Errorf("%s failed:\n%s", o.test, o.details)
+						case len(o.skips) > 0 && allow(skips, o.test, c.name):
+							if o.test != around {
+								skipped++
+							}
 						case len(o.skips) == 0:
-							passed++
-						case allow(skips, o.test, c.name):
-							skipped++
+							if o.test != around {
+								passed++
+							}
 						default:
 							failed++
 							t.Errorf("%s skips and is not on skips.txt: %s", o.test, o.skips[0])
@@ -106,10 +112,12 @@ func runSuite(t *testing.T, suite string, class int) []outcome {
 		args = append(args, target.URL(iqnSecond, lun))
 	}
 	out, err := daemon.Run(suiteLimit, "iscsi-test-cu", args...)
-	if err != nil {
+	got := parseCU(out)
+	// It exits with 1 too when a test fails, which is told with that test.
+	if failed := slices.ContainsFunc(got, func(o outcome) bool { return !o.passed }); err != nil && !failed {
 		t.Error(err)
 	}
-	return parseCU(out)
+	return got
 }
 
 // chapURL is the address of a logical unit behind mutual CHAP, with the header
@@ -124,13 +132,10 @@ func chapURL(user, secret, mutual string) string {
 func TestSuitesCHAP(t *testing.T) {
 	url := chapURL(user, secret, mutual)
 	for _, suite := range []string{"iSCSIcmdsn", "iSCSIdatasn", "iSCSIResiduals", "iSCSITMF", "Read10", "Write10"} {
-		out, err := daemon.Run(suiteLimit, "iscsi-test-cu", "--dataloss", "--verbose", "--test=ALL."+suite, url)
-		if err != nil {
-			t.Error(err)
-		}
+		out, err := daemon.Run(suiteLimit, "iscsi-test-cu", "--dataloss", "--verbose", "--initiator-name="+chapName, "--test=ALL."+suite, url)
 		got := parseCU(out)
-		if len(got) == 0 {
-			t.Errorf("%s did not run:\n%s", suite, out)
+		if len(got) < 2 {
+			t.Errorf("%s did not run: %v", suite, err)
 		}
 		for _, o := range got {
 			if !o.passed {
