@@ -15,8 +15,8 @@ const bounceSize = 1 << 20
 type direct struct {
 	align int64
 	// edge is held for writing while blocks at the edges of an unaligned write are
-	// read, changed and written, and for reading by every other write: none of
-	// those may fall between.
+	// read, changed and written, and for reading by every other write and
+	// fallocate: none of those may fall between.
 	edge sync.RWMutex
 }
 

@@ -175,6 +175,22 @@ func TestBlockDeviceGrows(t *testing.T) {
 	}
 }
 
+// TestBlockDeviceUnmap: what lies between the sectors at the edges is given back.
+func TestBlockDeviceUnmap(t *testing.T) {
+	path, backing := loop(t, 8<<20, "-b", "4096")
+	s := mustOpen(t, path, file.Options{})
+	defer mustClose(t, s)
+	if err := s.WriteAt(make([]byte, 8<<20), 0, block.FUA); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Unmap(512, 8<<20-1024, block.FUA); err != nil {
+		t.Fatal(err)
+	}
+	if got := blocks(t, backing); got > 1<<20 {
+		t.Errorf("%d bytes allocated after all but the edges was unmapped", got)
+	}
+}
+
 func TestBlockDeviceInUse(t *testing.T) {
 	path, _ := loop(t, 16<<20)
 	if out, err := exec.Command("mkfs.ext4", "-q", path).CombinedOutput(); err != nil {

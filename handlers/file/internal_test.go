@@ -189,3 +189,16 @@ func TestForeignFault(t *testing.T) {
 	}()
 	m.write(foreign, 0)
 }
+
+// TestDirectWide runs the suite as on a device whose direct I/O needs more than one
+// logical block, so that the edges of writes are read first.
+func TestDirectWide(t *testing.T) {
+	blocktest.Run(t, blocktest.Suite{Open: func(tb testing.TB, size int64) block.Store {
+		s, err := Open(filepath.Join(tb.TempDir(), "disk"), Options{Size: size, Direct: true})
+		if err != nil {
+			tb.Fatal(err)
+		}
+		s.direct.align = 8192
+		return s
+	}})
+}

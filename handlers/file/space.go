@@ -75,7 +75,13 @@ func (s *Store) wipe(op string, mode uint32, off, n int64, f block.Flags) error 
 		if m := s.inline.window.Load(); m != nil && mode == punch {
 			m.forget(off+head, mid)
 		}
+		if s.direct != nil { // not between the read and the write of a neighbour's edge
+			s.direct.edge.RLock()
+		}
 		err := s.fallocate(mode, off+head, mid)
+		if s.direct != nil {
+			s.direct.edge.RUnlock()
+		}
 		switch err {
 		case nil:
 		case unix.EOPNOTSUPP, unix.ENOSYS, unix.EINVAL:

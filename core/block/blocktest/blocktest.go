@@ -33,7 +33,7 @@ type Suite struct {
 
 // diskSize is what most tests use: not a multiple of any granularity above the block,
 // so that the last granule is a partial one, and beyond one 32 MiB leaf of mem.
-const diskSize = 40<<20 + 4096
+const diskSize = 40<<20 + 8192
 
 // Run runs every test of the suite.
 func Run(t *testing.T, s Suite) {

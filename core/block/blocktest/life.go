@@ -47,9 +47,13 @@ func testLend(t *testing.T, s Suite) {
 				}
 				before := bytes.Join(got[1:], nil)
 				same(t, "lent", off, before, s.want(p))
-				// whatever happens to the blocks, what is lent stays
-				mustWrite(t, st, fill(make([]byte, n), off, ^salt), off)
+				// whatever happens to the blocks, what is lent stays, and a part that is
+				// written leaves the rest as it was
+				q := fill(make([]byte, s.Block), off, ^salt)
+				mustWrite(t, st, q, off)
 				same(t, "lent, after a write", off, bytes.Join(got[1:], nil), before)
+				copy(p, q)
+				same(t, "after a write to what is lent,", off, mustRead(t, st, off, n), s.want(p))
 				if err := st.Unmap(off, n, 0); err != nil {
 					t.Fatal(err)
 				}
@@ -91,7 +95,7 @@ func testResize(t *testing.T, s Suite) {
 		t.Fatalf("Resize to the size that it has: %v", err)
 	}
 	last := int64(1 << 20)
-	for _, size := range []int64{1<<20 + 64<<10, 33<<20 + 4096, 65 << 20} {
+	for _, size := range []int64{1<<20 + 64<<10, 33<<20 + 8192, 65 << 20} {
 		if err := rs.Resize(size); err != nil {
 			t.Fatalf("Resize(%d): %v", size, err)
 		}

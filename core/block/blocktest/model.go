@@ -62,7 +62,7 @@ func (m *model) checkExtents(t *testing.T, st block.Store) {
 
 // testRandom does what chance says to the store and to the model.
 func testRandom(t *testing.T, s Suite) {
-	const size = 2<<20 + 4096
+	const size = 2<<20 + 8192
 	r := Rand(t)
 	st := s.open(t, size)
 	m := newModel(s, size)
