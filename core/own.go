@@ -30,24 +30,15 @@ var own = []ownRow{
 		Usage: "\xa3\x0d\x80\x00\x00\x00\xff\xff\xff\xff\x00\x00", Timeout: 10}, (*Unit).reportTMF},
 }
 
-// ownIndex marks the rows of the core in Row.Index; handlers' rows are 0 and up.
-const ownIndex = -1
-
-func ownRows() []*Row {
+func (u *Unit) ownRows() []*Row {
 	rows := make([]*Row, len(own))
 	for i := range own {
 		r := own[i].Row
-		r.Index = ownIndex - i
+		run := own[i].run
+		r.run = func(c *Command) error { return run(u, c) }
 		rows[i] = &r
 	}
 	return rows
-}
-
-func ownRun(r *Row) func(*Unit, *Command) error {
-	if r.Index < 0 {
-		return own[ownIndex-r.Index].run
-	}
-	return nil
 }
 
 // requestSense returns the first unit attention that waits, else what the handler

@@ -93,6 +93,7 @@ type Row struct {
 	Index int // position in the set that compiled the row, for its dispatch
 
 	reserved [4]uint64 // bits that must be zero, of the first 32 bytes
+	run      func(*Command) error
 }
 
 // Is reports whether the row has all of g.

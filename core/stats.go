@@ -32,6 +32,9 @@ func (s *Stats) Add(o Stats) {
 	s.TaskSetFull += o.TaskSetFull
 }
 
+// Stats are the counters of one path.
+func (p *Path) Stats() Stats { return p.stats.load() }
+
 // counters live in a Path, so that nexuses do not fight for a cache line.
 type counters struct {
 	other, reads, writes, in, out, errors, aborted, blocked, full atomic.Uint64

@@ -47,6 +47,9 @@ func (p *Path) ClearTaskSet(done func()) {
 // attention, then done is called.
 func (u *Unit) Reset(done func()) {
 	u.set.Abort(func(*taskset.Task) bool { return true }, func(int) {
+		for _, s := range u.services {
+			s.Reset()
+		}
 		if r, ok := As[Resetter](u.h); ok {
 			r.Reset()
 		}

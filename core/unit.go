@@ -28,19 +28,37 @@ type Unit struct {
 	retired Stats // of paths that are gone
 	closed  bool
 
-	active sync.WaitGroup // commands between Admit and the end of Execute
+	services []Service
+}
+
+// Service is a mechanism of SPC that the core adds to every unit: reservations, ALUA,
+// third-party copy. It is part of the core; a handler never sees it.
+type Service interface {
+	// Attach gives the service its unit, before the first command.
+	Attach(Host) error
+	// Rows are the commands that it answers instead of the handler.
+	Rows() []*Row
+	// Execute carries out one of its rows, by the rules of Handler.Execute.
+	Execute(*Command) error
+	// Gate is asked before any command of the unit is carried out, on the goroutine that
+	// does: nil lets it pass. It must cost next to nothing while it has nothing to say.
+	Gate(*Command) error
+	// Lost tells that an I_T nexus is gone; Reset that the logical unit was reset.
+	Lost(*Path)
+	Reset()
 }
 
 // UnitOptions are the optional parts of a Unit.
 type UnitOptions struct {
-	State State
-	Log   *slog.Logger // nil: slog.Default
+	State    State
+	Log      *slog.Logger // nil: slog.Default
+	Services []Service
 }
 
 // NewUnit puts the core around h. The unit owns h and closes it.
 func NewUnit(name string, h Handler, o UnitOptions) (*Unit, error) {
 	u := &Unit{name: name, h: h, prof: h.Profile(), state: o.State, log: o.Log,
-		paths: map[*Path]struct{}{}}
+		services: o.Services, paths: map[*Path]struct{}{}}
 	if u.log == nil {
 		u.log = slog.Default()
 	}
@@ -54,15 +72,35 @@ func NewUnit(name string, h Handler, o UnitOptions) (*Unit, error) {
 	if u.control = u.prof.Control; u.control == nil {
 		u.control = &Control{}
 	}
-	t, err := NewTable(append(ownRows(), u.prof.Rows...))
-	if err != nil {
-		return nil, fmt.Errorf("device %s: %w", name, err)
-	}
-	u.table = t
-	if err := h.Attach(u); err != nil {
+	if err := u.attachAll(); err != nil {
 		return nil, fmt.Errorf("device %s: %w", name, err)
 	}
 	return u, nil
+}
+
+// attachAll makes the table of the core's, the services' and the handler's commands, each
+// row with the function that carries it out, and introduces the unit to them.
+func (u *Unit) attachAll() (err error) {
+	rows := u.ownRows()
+	add := func(more []*Row, run func(*Command) error) {
+		for _, r := range more {
+			r.run = run
+			rows = append(rows, r)
+		}
+	}
+	for _, s := range u.services {
+		add(s.Rows(), s.Execute)
+	}
+	add(u.prof.Rows, u.h.Execute)
+	if u.table, err = NewTable(rows); err != nil {
+		return err
+	}
+	for _, s := range u.services {
+		if err := s.Attach(u); err != nil {
+			return err
+		}
+	}
+	return u.h.Attach(u)
 }
 
 // Name is the device's name in the configuration.
@@ -120,8 +158,9 @@ func (u *Unit) Raise(ua *sense.Error, except *Path) {
 // Tasks is the unit's task set.
 func (u *Unit) Tasks() *taskset.Set { return &u.set }
 
-// Close waits for the commands that run, then closes the handler. The caller has
-// unmapped the unit everywhere, so none is new.
+// Close aborts the commands that are there, waits for their end, and closes the handler.
+// The caller has unmapped the unit everywhere; who still holds a path finds LOGICAL UNIT
+// NOT SUPPORTED.
 func (u *Unit) Close() error {
 	u.mu.Lock()
 	if u.closed {
@@ -130,7 +169,7 @@ func (u *Unit) Close() error {
 	}
 	u.closed = true
 	u.mu.Unlock()
-	u.active.Wait()
+	u.set.Close()
 	return u.h.Close()
 }
 
@@ -148,6 +187,9 @@ func (u *Unit) detach(p *Path) {
 	delete(u.paths, p)
 	u.retired.Add(p.stats.load())
 	u.mu.Unlock()
+	for _, s := range u.services {
+		s.Lost(p)
+	}
 }
 
 // Parse finds the row of c and checks all of the CDB that does not depend on the
@@ -211,11 +253,18 @@ func (c *Command) Parse() error {
 var errDirection = sense.New(sense.IllegalRequest, sense.InvalidFieldInCIU)
 
 // Enter puts c into its unit's task set, in the order in which the transport
-// received it and before its data has arrived.
-func (c *Command) Enter() {
+// received it and before its data has arrived. An error ends c: the unit is closed.
+func (c *Command) Enter() error {
+	if c.admit(false) == taskset.Refused {
+		return sense.ErrNoUnit
+	}
+	return nil
+}
+
+func (c *Command) admit(run bool) taskset.Verdict {
 	c.Owner = c
 	c.Nexus = c.Path.nexus.ID
-	c.Path.unit.set.Admit(&c.Task, false)
+	return c.Path.unit.set.Admit(&c.Task, run)
 }
 
 // Submit carries out a command that Enter took in, now that its data is there. See
@@ -232,13 +281,16 @@ func (c *Command) Submit() bool {
 // has ended on this goroutine and the caller sends the response. False: it ends
 // elsewhere, and Port.Done is called there.
 func (c *Command) EnterAndSubmit() bool {
-	c.Owner = c
-	c.Nexus = c.Path.nexus.ID
 	u := c.Path.unit
-	if u.set.Admit(&c.Task, true) {
+	switch c.admit(true) {
+	case taskset.Run:
 		return u.start(c)
+	case taskset.Wait:
+		return u.later(c)
+	default:
+		c.setOutcome(sense.ErrNoUnit)
+		return true
 	}
-	return u.later(c)
 }
 
 // later leaves a command that may not run yet to the goroutine that will enable it.
@@ -308,10 +360,12 @@ func (u *Unit) execute(c *Command) error {
 			return sense.ErrSoftwareWP
 		}
 	}
-	if run := ownRun(c.Row); run != nil {
-		return run(u, c)
+	for _, s := range u.services {
+		if err := s.Gate(c); err != nil {
+			return err
+		}
 	}
-	return u.h.Execute(c)
+	return c.Row.run(c)
 }
 
 // end sets the outcome of c and takes it out of the task set. True: task management

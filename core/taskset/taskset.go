@@ -95,6 +95,16 @@ type waiter struct {
 	done func(n int)
 }
 
+// Verdict is what Admit says.
+type Verdict uint8
+
+// Verdicts.
+const (
+	Wait    Verdict = iota // Start or Arm follows
+	Run                    // it is Running: carry it out
+	Refused                // the set is closed; the task is not in it
+)
+
 // Set is the task set of one logical unit. The zero value is ready.
 type Set struct {
 	mu         sync.Mutex
@@ -102,6 +112,7 @@ type Set struct {
 	len        int
 	barriers   int // tasks that are ORDERED or HEAD OF QUEUE
 	dormant    int
+	closed     bool
 }
 
 // Len is the number of tasks in the set.
@@ -111,33 +122,46 @@ func (s *Set) Len() int {
 	return s.len
 }
 
-// Admit enters t and, when run is set and t may run, starts it: then the result is
-// true and the caller carries it out. Otherwise Start or Arm follows.
-func (s *Set) Admit(t *Task, run bool) bool {
+// Admit enters t and, when run is set and t may run, starts it.
+func (s *Set) Admit(t *Task, run bool) Verdict {
 	s.mu.Lock()
-	t.set, t.aborted, t.waiters = s, false, nil
-	t.armed = false
+	defer s.mu.Unlock()
+	t.set, t.aborted, t.waiters, t.armed = s, false, nil, false
+	if s.closed {
+		t.state = Ended
+		return Refused
+	}
 	if t.Attr == HeadOfQueue {
 		s.pushFront(t)
 	} else {
 		s.pushBack(t)
 	}
-	switch {
-	case t.Attr == Simple && s.barriers == 0, t.Attr == HeadOfQueue, s.mayRun(t):
-		t.state = Enabled
-		if run {
-			t.state = Running
-		}
-	default:
-		t.state = Dormant
-		s.dormant++
-	}
+	may := t.Attr == Simple && s.barriers == 0 || t.Attr == HeadOfQueue || s.mayRun(t)
 	if t.Attr != Simple {
 		s.barriers++
 	}
-	ok := t.state == Running
+	switch {
+	case !may:
+		t.state = Dormant
+		s.dormant++
+	case run:
+		t.state = Running
+		return Run
+	default:
+		t.state = Enabled
+	}
+	return Wait
+}
+
+// Close refuses new tasks, aborts those that are there, and returns when the last of them
+// has ended.
+func (s *Set) Close() {
+	s.mu.Lock()
+	s.closed = true
 	s.mu.Unlock()
-	return ok
+	end := make(chan struct{})
+	s.Abort(func(*Task) bool { return true }, func(int) { close(end) })
+	<-end
 }
 
 // Start makes an Enabled task Running. It is false when the task is Dormant (then Arm

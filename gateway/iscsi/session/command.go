@@ -291,7 +291,14 @@ func (s *Session) collect(t *task, p *pdu.PDU) error {
 	s.add(t)
 	t.holds = len(b.B)
 	s.held += int64(t.holds)
-	t.Enter()
+	if err := t.Enter(); err != nil {
+		s.dropBuffers(t)
+		t.fail(err)
+		if !t.unsol {
+			s.finish(t)
+		}
+		return nil
+	}
 	if !t.unsol {
 		s.ask(t)
 	}
