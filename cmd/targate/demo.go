@@ -19,7 +19,10 @@ import (
 // demoConfig is what "demo" serves.
 //
 //go:embed demo.yaml
-var demoConfig []byte
+var demoConfig string
+
+// defaultListen is the portal in demoConfig.
+const defaultListen = "127.0.0.1:3260"
 
 func demoCommand() *cobra.Command {
 	var dir, listen string
@@ -33,7 +36,7 @@ func demoCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			file, err := prepareDemo(dir)
+			file, err := prepareDemo(dir, listen)
 			if err != nil {
 				return fail(exitFailure, err)
 			}
@@ -41,7 +44,8 @@ func demoCommand() *cobra.Command {
 				load: func() (*config.Model, error) {
 					m, err := load(file)
 					if err == nil && c.Flags().Changed("listen") {
-						m.ISCSI.Portals = []config.Portal{{Listen: listen, Tag: 1}}
+						m.ISCSI.Portals = m.ISCSI.Portals[:1] // the reader wants one
+						m.ISCSI.Portals[0].Listen = listen
 					}
 					return m, err
 				},
@@ -51,13 +55,13 @@ func demoCommand() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&dir, "dir", "targate-demo", "where the demo keeps its configuration and its disks")
-	c.Flags().StringVar(&listen, "listen", "127.0.0.1:3260", "the portal")
+	c.Flags().StringVar(&listen, "listen", defaultListen, "the portal, `HOST:PORT`")
 	l.add(c)
 	return c
 }
 
 // prepareDemo writes the default configuration, unless one is there.
-func prepareDemo(dir string) (file string, err error) {
+func prepareDemo(dir, listen string) (file string, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
@@ -69,7 +73,7 @@ func prepareDemo(dir string) (file string, err error) {
 	if err != nil {
 		return "", err
 	}
-	_, err = f.Write(demoConfig)
+	_, err = f.WriteString(strings.Replace(demoConfig, defaultListen, listen, 1))
 	return file, errors.Join(err, f.Close())
 }
 

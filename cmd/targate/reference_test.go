@@ -52,7 +52,7 @@ func TestExamples(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for name, text := range map[string]string{"docs/configuration.md": example, "demo.yaml": string(demoConfig)} {
+	for name, text := range map[string]string{"docs/configuration.md": example, "demo.yaml": demoConfig} {
 		if _, err := config.Parse(name, []byte(text), config.Options{Kinds: deviceKinds(), Dir: dir}); err != nil {
 			t.Error(err)
 		}

@@ -54,8 +54,8 @@ type Options struct {
 	// Pool, if not nil, is shown in status.
 	Pool *buf.Pool
 	Log  *slog.Logger // nil: slog.Default
-	// Quiet bounds how long a removed device is waited for within Apply; then it
-	// closes in the background. 0: 10 s.
+	// Quiet bounds how long removed devices are waited for within Apply; then they
+	// close in the background. 0: 10 s.
 	Quiet time.Duration
 }
 
@@ -189,22 +189,29 @@ func (mg *Manager) openDevice(c config.Device) (*device, error) {
 	return &device{cfg: c, id: id, unit: u}, nil
 }
 
-// retire closes a device that nothing maps any more, when its commands have ended.
-func (mg *Manager) retire(d *device) {
-	done := make(chan struct{})
-	mg.closing[d.cfg.Name] = done
-	go func() {
-		waitQuiet(d.unit)
-		if err := d.unit.Close(); err != nil {
-			mg.log.Error("a removed device did not close well", "device", d.cfg.Name, "error", err)
+// retire closes devices that nothing maps any more, each when its commands have ended,
+// and waits for that for a while.
+func (mg *Manager) retire(devices []*device) {
+	for _, d := range devices {
+		done := make(chan struct{})
+		mg.closing[d.cfg.Name] = done
+		go func() {
+			waitQuiet(d.unit)
+			if err := d.unit.Close(); err != nil {
+				mg.log.Error("a removed device did not close well", "device", d.cfg.Name, "error", err)
+			}
+			close(done)
+		}()
+	}
+	limit := time.After(mg.o.Quiet)
+	for _, d := range devices {
+		select {
+		case <-mg.closing[d.cfg.Name]:
+			delete(mg.closing, d.cfg.Name)
+		case <-limit:
+			mg.log.Warn("removed devices still have commands; they close when these end")
+			return
 		}
-		close(done)
-	}()
-	select {
-	case <-done:
-		delete(mg.closing, d.cfg.Name)
-	case <-time.After(mg.o.Quiet):
-		mg.log.Warn("a removed device still has commands; it closes when they end", "device", d.cfg.Name)
 	}
 }
 

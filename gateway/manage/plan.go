@@ -263,8 +263,8 @@ func (p *plan) commit() {
 	}
 	for _, d := range p.remove {
 		delete(mg.devices, d.cfg.Name)
-		mg.retire(d)
 	}
+	mg.retire(p.remove)
 	for _, c := range p.m.Devices {
 		// The keys are those that the device runs with; where they stand is new.
 		d := mg.devices[c.Name]

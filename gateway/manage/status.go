@@ -50,7 +50,7 @@ type DeviceStatus struct {
 	Stats     Stats    `json:"stats"`
 }
 
-// Stats counts what a device has done since the server started.
+// Stats counts what a device, or a session, has done.
 type Stats struct {
 	Commands uint64 `json:"commands"`
 	Reads    uint64 `json:"reads"`
@@ -94,16 +94,16 @@ type PortStatus struct {
 
 // SessionStatus is one session.
 type SessionStatus struct {
-	Target    string          `json:"target"`
-	Initiator string          `json:"initiator"`
-	ISID      string          `json:"isid"`
-	TSIH      uint16          `json:"tsih"`
-	Peer      string          `json:"peer"`
-	Portal    string          `json:"portal"`
-	Since     time.Time       `json:"since"`
-	Group     string          `json:"group,omitempty"`
-	LUNs      []LUNStatus     `json:"luns"`
-	Counters  target.Counters `json:"counters"`
+	Target    string      `json:"target"`
+	Initiator string      `json:"initiator"`
+	ISID      string      `json:"isid"`
+	TSIH      uint16      `json:"tsih"`
+	Peer      string      `json:"peer"`
+	Portal    string      `json:"portal"`
+	Since     time.Time   `json:"since"`
+	Group     string      `json:"group,omitempty"`
+	LUNs      []LUNStatus `json:"luns"`
+	Stats     Stats       `json:"stats"` // of the LUNs that it sees now
 }
 
 // Status is the state of the server.
@@ -170,10 +170,9 @@ func (mg *Manager) Devices() []DeviceStatus {
 	}
 	list := []DeviceStatus{}
 	for _, d := range mg.devices {
-		st := d.unit.Stats()
 		s := DeviceStatus{Name: d.cfg.Name, Handler: d.cfg.Kind, Serial: d.id.Serial,
 			NAA: fmt.Sprintf("%x", d.id.NAA), Tasks: d.unit.Tasks().Len(), Mapped: mapped[d.unit],
-			Stats: Stats{st.Commands, st.Reads, st.Writes, st.BytesIn, st.BytesOut, st.Errors, st.Aborted}}
+			Stats: toStats(d.unit.Stats())}
 		if s.Mapped == nil {
 			s.Mapped = []string{}
 		}
@@ -188,6 +187,10 @@ func (mg *Manager) Devices() []DeviceStatus {
 	}
 	slices.SortFunc(list, func(a, b DeviceStatus) int { return strings.Compare(a.Name, b.Name) })
 	return list
+}
+
+func toStats(s core.Stats) Stats {
+	return Stats{s.Commands, s.Reads, s.Writes, s.BytesIn, s.BytesOut, s.Errors, s.Aborted}
 }
 
 func lunStatus(m target.LUNMap) []LUNStatus {
@@ -227,7 +230,7 @@ func (mg *Manager) Sessions() []SessionStatus {
 		}
 		list = append(list, SessionStatus{Target: s.Target.Name(), Initiator: s.Initiator.Name,
 			ISID: s.Initiator.Session, TSIH: s.TSIH, Peer: s.Peer, Portal: s.Portal.Listen,
-			Since: s.Since, Group: s.Group(), LUNs: lunStatus(m), Counters: s.Counters()})
+			Since: s.Since, Group: s.Group(), LUNs: lunStatus(m), Stats: toStats(s.Stats())})
 	}
 	return list
 }

@@ -76,7 +76,7 @@ type Config struct {
 type Gateway struct {
 	view atomic.Pointer[view]
 
-	mu sync.Mutex // serializes Apply and SetPortals
+	mu sync.Mutex // serializes Apply
 
 	sessionMu sync.Mutex // guards the rest
 	tsihs     map[uint16]*Session
@@ -142,15 +142,6 @@ func (g *Gateway) Sessions() []*Session {
 		return int(a.TSIH) - int(b.TSIH)
 	})
 	return list
-}
-
-// SetPortals replaces the portals alone, as when one is taken out before it closes.
-func (g *Gateway) SetPortals(p []Portal) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	v := *g.view.Load()
-	v.portals = slices.Clone(p)
-	g.view.Store(&v)
 }
 
 // Apply makes the gateway what c says. Targets that stay keep their sessions: each is

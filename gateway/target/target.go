@@ -133,15 +133,6 @@ type OpenOptions struct {
 	// Drop asks the owner to end the session; it returns at once. It may be called
 	// more than once, from any goroutine, even before Open has returned.
 	Drop func(why string)
-	// Counters, if not nil, are shown in status.
-	Counters func() Counters
-}
-
-// Counters are what a door counts of a session.
-type Counters struct {
-	Commands uint64 `json:"commands"`
-	BytesIn  uint64 `json:"bytes_in"`  // to the initiator
-	BytesOut uint64 `json:"bytes_out"` // from the initiator
 }
 
 // Session is an I_T nexus and what is known of it. Its fields do not change.
@@ -154,7 +145,7 @@ type Session struct {
 	Portal    Portal
 	Since     time.Time
 
-	options OpenOptions
+	dropper func(why string)
 	group   atomic.Pointer[string]
 	closing sync.Once
 	closed  chan struct{}
@@ -200,7 +191,7 @@ func (t *Target) open(key sessionKey, o OpenOptions) (s, old *Session, err error
 		return nil, nil, ErrTooMany
 	}
 	s = &Session{Target: t, Initiator: key.initiator, Peer: o.Peer, Portal: o.Portal,
-		Since: time.Now(), options: o, closed: make(chan struct{})}
+		Since: time.Now(), dropper: o.Drop, closed: make(chan struct{})}
 	s.group.Store(&group)
 	s.Nexus = core.NewNexus(key.initiator, port)
 	if err := t.gateway.enter(s); err != nil {
@@ -215,12 +206,13 @@ func (t *Target) open(key sessionKey, o OpenOptions) (s, old *Session, err error
 // target's own map.
 func (s *Session) Group() string { return *s.group.Load() }
 
-// Counters are the door's, zeros when it has none.
-func (s *Session) Counters() Counters {
-	if s.options.Counters == nil {
-		return Counters{}
+// Stats are the counters of the logical units that the session sees now.
+func (s *Session) Stats() core.Stats {
+	var sum core.Stats
+	for _, p := range s.Nexus.Paths() {
+		sum.Add(p.Stats())
 	}
-	return s.options.Counters()
+	return sum
 }
 
 // Done is closed when the session is.
@@ -228,8 +220,8 @@ func (s *Session) Done() <-chan struct{} { return s.closed }
 
 // Drop asks the session's owner to end it.
 func (s *Session) Drop(why string) {
-	if s.options.Drop != nil {
-		s.options.Drop(why)
+	if s.dropper != nil {
+		s.dropper(why)
 	}
 }
 

@@ -33,7 +33,8 @@ const suffix = ".new"
 func Open(path string) (*Dir, error) { return open(path, osSystem{}) }
 
 func open(path string, sys system) (*Dir, error) {
-	if err := os.MkdirAll(path, 0o700); err != nil {
+	d := &Dir{path: path, sys: sys}
+	if err := d.makeDir(path); err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
 	lock, err := os.OpenFile(filepath.Join(path, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
@@ -47,11 +48,7 @@ func open(path string, sys system) (*Dir, error) {
 		}
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
-	d := &Dir{path: path, lock: lock, sys: sys}
-	if err := d.sys.syncDir(filepath.Dir(path)); err != nil {
-		_ = lock.Close()
-		return nil, fmt.Errorf("state directory: %w", err)
-	}
+	d.lock = lock
 	return d, nil
 }
 
@@ -128,8 +125,8 @@ func (d *Dir) Sub(name string) (string, error) {
 
 // makeDir makes path and what is missing above it, each entry durable in its parent.
 func (d *Dir) makeDir(path string) error {
-	if _, err := os.Stat(path); err == nil {
-		return nil
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	if err := d.makeDir(filepath.Dir(path)); err != nil {
 		return err
