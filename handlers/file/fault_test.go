@@ -143,6 +143,31 @@ func TestReadOnly(t *testing.T) {
 	}
 }
 
+// TestLostWrites: the device fails when the page cache is written back, long after
+// the writes were answered. Only Flush can tell, and it goes on telling.
+func TestLostWrites(t *testing.T) {
+	dir := tiny(t, "1m")
+	device := loopOver(t, newPath(t, dir), 8<<20) // a device that has 1 MiB in truth
+	s := mustOpen(t, device, file.Options{})
+	p := bytes.Repeat([]byte{1}, 64<<10)
+	for off := int64(0); off < 8<<20; off += int64(len(p)) {
+		if err := s.WriteAt(p, off, 0); err != nil {
+			t.Fatal(err) // the page cache takes it
+		}
+	}
+	for i := range 3 {
+		if err := s.Flush(); err == nil {
+			t.Errorf("Flush %d succeeded, but writes were lost", i)
+		}
+	}
+	if err := s.WriteAt(p[:4096], 0, block.FUA); err == nil {
+		t.Error("WriteAt(FUA) succeeded after writes were lost")
+	}
+	if err := s.Close(); err == nil {
+		t.Error("Close succeeded after writes were lost")
+	}
+}
+
 // TestColdRead: a block that is not in the page cache is not waited for.
 func TestColdRead(t *testing.T) {
 	path := newPath(t, onDisk)

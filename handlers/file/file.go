@@ -144,21 +144,23 @@ func (s *Store) writeThrough(p []byte, off int64) error {
 		return &block.Error{Op: "write", Off: off, Err: err}
 	}
 	for len(p) > 0 {
-		n, err := unix.Pwritev2(s.fd, [][]byte{p}, off, unix.RWF_DSYNC)
-		switch {
-		case err == unix.EINTR:
+		n, e := pwriteSync(s.fd, p, off)
+		switch e {
+		case 0:
+		case unix.EINTR:
 			continue
-		case err == unix.EOPNOTSUPP || err == unix.ENOSYS || err == unix.EINVAL:
+		case unix.EOPNOTSUPP, unix.ENOSYS, unix.EINVAL:
 			if err := s.write(p, off); err != nil {
 				return err
 			}
 			return s.Flush()
-		case err == unix.EIO:
-			s.lose(err)
-			fallthrough
-		case err != nil:
-			return fail("write", off, err)
-		case n == 0:
+		case unix.EIO: // it may be of an earlier write, and is told once
+			s.lose(e)
+			return fail("write", off, e)
+		default:
+			return fail("write", off, e)
+		}
+		if n == 0 {
 			return fail("write", off, unix.EIO)
 		}
 		p, off = p[n:], off+int64(n)
@@ -193,7 +195,11 @@ func (s *Store) Flush() error {
 }
 
 // lose remembers that data did not reach stable storage.
-func (s *Store) lose(err error) { s.flushErr.CompareAndSwap(nil, &err) }
+func (s *Store) lose(err error) {
+	p := new(error) // here, so that who calls does not allocate
+	*p = err
+	s.flushErr.CompareAndSwap(nil, p)
+}
 
 func (s *Store) lost() error {
 	if p := s.flushErr.Load(); p != nil {

@@ -95,6 +95,11 @@ func BenchmarkStore(b *testing.B) {
 func loop(tb testing.TB, size int64, args ...string) (device, backing string) {
 	tb.Helper()
 	backing = newPath(tb, onDisk)
+	return loopOver(tb, backing, size, args...), backing
+}
+
+func loopOver(tb testing.TB, backing string, size int64, args ...string) (device string) {
+	tb.Helper()
 	if err := os.WriteFile(backing, nil, 0o600); err != nil {
 		tb.Fatal(err)
 	}
@@ -111,7 +116,7 @@ func loop(tb testing.TB, size int64, args ...string) (device, backing string) {
 			tb.Errorf("losetup -d: %v: %s", err, out)
 		}
 	})
-	return device, backing
+	return device
 }
 
 func TestBlockDevice(t *testing.T) {

@@ -40,8 +40,8 @@ func (i *inline) probe(fd int, tmpfs bool) block.Support {
 	if i.memory {
 		return block.Native
 	}
-	if _, e := preadNow(fd, make([]byte, 1), 0); e == unix.EOPNOTSUPP {
-		return block.No // FUSE, tmpfs with swap
+	if _, e := preadNow(fd, make([]byte, 1), 0); e != 0 && e != unix.EAGAIN {
+		return block.No // FUSE, tmpfs with swap, an old kernel
 	}
 	return block.Native
 }

@@ -65,3 +65,12 @@ func callNow(call uintptr, fd int, p []byte, off int64) (int, unix.Errno) {
 		uintptr(unsafe.Pointer(&v)), 1, uintptr(off), 0, unix.RWF_NOWAIT)
 	return int(n), e
 }
+
+// pwriteSync is pwritev2(2) with RWF_DSYNC. It is no raw call: it waits for the device.
+func pwriteSync(fd int, p []byte, off int64) (int, unix.Errno) {
+	v := unix.Iovec{Base: unsafe.SliceData(p)}
+	v.SetLen(len(p))
+	n, _, e := syscall.Syscall6(unix.SYS_PWRITEV2, uintptr(fd),
+		uintptr(unsafe.Pointer(&v)), 1, uintptr(off), 0, unix.RWF_DSYNC)
+	return int(n), e
+}

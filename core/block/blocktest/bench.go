@@ -17,7 +17,7 @@ func testAllocations(t *testing.T, s Suite) {
 	for i := int64(0); i < 1<<20; i += 4096 {
 		mustWrite(t, st, p, i)
 	}
-	flags := []block.Flags{0}
+	flags := []block.Flags{0, block.FUA}
 	if st.Info().NoWait != block.No {
 		flags = append(flags, block.NoWait)
 	}
