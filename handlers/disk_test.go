@@ -2,6 +2,7 @@ package handlers_test
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -29,14 +30,25 @@ func TestDisks(t *testing.T) {
 			}
 			return d
 		}
+		memory, err := os.MkdirTemp("/dev/shm", "targate-test-")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { os.RemoveAll(memory) })
+		files := 0
 		for name, v := range map[string]map[string]any{
 			"file":        {"thin": true},
 			"file thick":  {"thin": false},
 			"file direct": {"direct": true},
+			"file tmpfs":  {},
 		} {
 			t.Run(fmt.Sprintf("%s/%d", name, blockSize), func(t *testing.T) {
 				handlertest.RunDisk(t, handlertest.Disk{Open: func(tb testing.TB, size int64) core.Handler {
 					v["path"], v["size"] = filepath.Join(tb.TempDir(), "disk"), size
+					if name == "file tmpfs" {
+						files++
+						v["path"] = filepath.Join(memory, fmt.Sprint(files))
+					}
 					return open(tb, "file", v)
 				}})
 			})

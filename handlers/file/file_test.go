@@ -85,6 +85,12 @@ func TestStore(t *testing.T) {
 	}
 }
 
+func TestAllocs(t *testing.T) {
+	for _, v := range variants {
+		t.Run(v.name, func(t *testing.T) { blocktest.Allocs(t, suite(v.dir, v.o)) })
+	}
+}
+
 func BenchmarkStore(b *testing.B) {
 	for _, v := range variants {
 		b.Run(v.name, func(b *testing.B) { blocktest.Bench(b, suite(v.dir, v.o)) })

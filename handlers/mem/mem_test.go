@@ -19,4 +19,5 @@ var suite = blocktest.Suite{
 }
 
 func TestStore(t *testing.T)      { blocktest.Run(t, suite) }
+func TestAllocs(t *testing.T)     { blocktest.Allocs(t, suite) }
 func BenchmarkStore(b *testing.B) { blocktest.Bench(b, suite) }

@@ -7,8 +7,8 @@ import (
 	"github.com/targate/targate/core/block"
 )
 
-// testAllocations counts what one call costs the collector.
-func testAllocations(t *testing.T, s Suite) {
+// Allocs counts what one call costs the collector.
+func Allocs(t *testing.T, s Suite) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
 	}

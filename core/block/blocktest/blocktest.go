@@ -1,5 +1,5 @@
 // Package blocktest is the suite that every block.Store runs. A store's test file
-// fills in a Suite and calls Run and Bench; what only one store can do, such as the
+// fills in a Suite and calls Run, Allocs and Bench; what only one store can do, such as the
 // faults of its backing, it tests beside that.
 package blocktest
 
@@ -61,7 +61,6 @@ func Run(t *testing.T, s Suite) {
 		{"Random", testRandom},
 		{"Concurrent", testConcurrent},
 		{"ConcurrentResize", testConcurrentResize},
-		{"Allocations", testAllocations},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, s) })
 	}
