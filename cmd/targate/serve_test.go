@@ -487,3 +487,89 @@ func TestExitCodes(t *testing.T) {
 		})
 	}
 }
+
+// TestRemoveUnderLoad takes a disk away from sessions that read and write it all the
+// time: they are told, and the server and its other disk go on.
+func TestRemoveUnderLoad(t *testing.T) {
+	dir := t.TempDir()
+	const both = `
+devices:
+  - {name: a, handler: file, path: ./a.img, size: 4MiB}
+  - {name: b, handler: file, path: ./b.img, size: 4MiB}
+targets: [{iqn: 'iqn.2026-11.org.targate:u', luns: {0: a, 1: b}}]
+`
+	const one = `
+devices: [{name: b, handler: file, path: ./b.img, size: 4MiB}]
+targets: [{iqn: 'iqn.2026-11.org.targate:u', luns: {1: b}}]
+`
+	d, err := daemon.StartTargate(daemon.TargateOptions{Dir: dir, Config: both})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.Kill)
+	const sessions = 4
+	type end struct {
+		err error
+		n   int
+	}
+	ends, going := make(chan end, sessions), make(chan bool, sessions)
+	for i := range sessions {
+		s, err := initiator.Dial(t.Context(), initiator.Options{Addr: d.Portal, TargetName: iqnU,
+			InitiatorName: fmt.Sprintf("%s%d", bob, i)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.Close() })
+		if err := s.Ready(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
+		block := make([]byte, 4096)
+		go func() {
+			for n := 0; ; n++ {
+				if n == 100 {
+					going <- true
+				}
+				c := &initiator.Command{CDB: initiator.Write10(uint32(n%1000)*8, 8), Out: block}
+				if n%2 == 1 {
+					c = &initiator.Command{CDB: initiator.Read10(uint32(n%1000)*8, 8), In: 4096}
+				}
+				r, err := s.Do(t.Context(), c)
+				if err == nil && r.Err() == nil {
+					continue
+				}
+				if err == nil && (r.Key() != 5 || r.Code() != 0x2500) {
+					err = r.Err()
+				}
+				if err == nil {
+					err = s.Ready(t.Context(), 1)
+				}
+				ends <- end{err, n}
+				return
+			}
+		}()
+	}
+	for range sessions {
+		<-going
+	}
+	if err := d.Write(one); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Apply(); err != nil {
+		t.Fatal(err)
+	}
+	for range sessions {
+		if e := <-ends; e.err != nil {
+			t.Errorf("after %d commands: %v", e.n, e.err)
+		}
+	}
+	// The disk is free: it comes back as what it was.
+	if err := d.Write(both); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Apply(); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Stop(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -464,8 +464,13 @@ func TestRemoveInUse(t *testing.T) {
 		if !errors.As(err, &conflict) {
 			t.Errorf("added again while it closes: %v", err)
 		}
+		time.Sleep(2 * patience) // of the test's own clock
+		synctest.Wait()
+		w.want("the command did not end", w.took())
+		if !c.Aborted() {
+			t.Error("the command was not aborted")
+		}
 		set.End(&c.Task)
-		time.Sleep(time.Second) // of the test's own clock
 		synctest.Wait()
 		w.want("closed", w.took(), "close a")
 		w.apply(base)

@@ -189,8 +189,8 @@ func (mg *Manager) openDevice(c config.Device) (*device, error) {
 	return &device{cfg: c, id: id, unit: u}, nil
 }
 
-// retire closes devices that nothing maps any more, each when its commands have ended,
-// and waits for that for a while.
+// retire closes devices that nothing maps any more, each when its commands have ended
+// or were aborted, and waits for that for a while.
 func (mg *Manager) retire(devices []*device) {
 	for _, d := range devices {
 		done := make(chan struct{})
@@ -215,15 +215,14 @@ func (mg *Manager) retire(devices []*device) {
 	}
 }
 
-// grace is how long after a device was unmapped a session may still enter a command
-// that found it just before: the way from the LUN map to the task set does not block.
-const grace = 200 * time.Millisecond
+// patience is how long the commands of a removed device may go on before they are
+// aborted: those that end by then have their status.
+const patience = 5 * time.Second
 
-// waitQuiet returns when u, which nothing maps any more, has no command left.
+// waitQuiet returns when u has no command left, or patience ends.
 func waitQuiet(u *core.Unit) {
-	time.Sleep(grace)
-	for u.Tasks().Len() > 0 {
-		time.Sleep(grace / 20)
+	for end := time.Now().Add(patience); u.Tasks().Len() > 0 && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond)
 	}
 }
 
