@@ -77,8 +77,9 @@ func (d *Disk) orWrite(c *core.Command) error {
 	return d.writeAtomically(p, off, d.writeFlags(c, c.CDB[1]))
 }
 
-// writeAtomic is WRITE ATOMIC(16) (SBC-4, 5.48): no command sees a part of it. What
-// a power failure leaves is up to the store.
+// writeAtomic is WRITE ATOMIC(16) (SBC-4, 5.48): no command sees a part of it, and no
+// crash leaves one. A store without a volatile cache is taken for one that a crash
+// empties, or that needs no journal.
 func (d *Disk) writeAtomic(c *core.Command) error {
 	lba, blocks := lba64(c), uint64(binary.BigEndian.Uint16(c.CDB[12:]))
 	if err := d.inRange(lba, blocks); err != nil {
@@ -96,6 +97,9 @@ func (d *Disk) writeAtomic(c *core.Command) error {
 		return aborted
 	}
 	defer d.lock.unlock(h)
+	if d.info.Volatile {
+		return d.journaled(c, off)
+	}
 	return d.writeAtomically(c.Out, off, d.writeFlags(c, c.CDB[1]))
 }
 

@@ -67,9 +67,11 @@ type Disk struct {
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 	warmer chan struct{} // a token per PRE-FETCH that runs on
-	opMu   sync.Mutex    // guards op, and transitions of state
-	op     *operation    // nil: none under way
-	resize sync.Mutex    // serializes Resize
+
+	journal chan struct{} // a token of the one WRITE ATOMIC that uses the journal
+	opMu    sync.Mutex    // guards op, and transitions of state
+	op      *operation    // nil: none under way
+	resize  sync.Mutex    // serializes Resize
 }
 
 // What can be in the way of a command.
@@ -80,6 +82,7 @@ const (
 	stateFormatFailed               // until a FORMAT UNIT succeeds
 	stateSanitizeFailed             // until a SANITIZE succeeds or the failure is exited
 	stateExitAllowed                // by EXIT FAILURE MODE: the SANITIZE had AUSE set
+	stateJournal                    // emptyJournal failed
 )
 
 var (
@@ -129,6 +132,7 @@ func New(store block.Store, cfg Config) (*Disk, error) {
 	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	d.warmer = make(chan struct{}, maxWarm)
+	d.journal = make(chan struct{}, 1)
 
 	var err error
 	d.Device, err = spc.NewDevice(d.primary())
@@ -172,6 +176,9 @@ func (d *Disk) Attach(h core.Host) error {
 	if err := d.Device.Attach(h); err != nil {
 		return err
 	}
+	if err := d.replay(); err != nil {
+		return err
+	}
 	return d.takeUp()
 }
 
@@ -197,6 +204,8 @@ func (d *Disk) refuse(cmd *core.Command, s uint32) error {
 		return nil // it has just ended
 	case s&stateReadOnly != 0 && row.Is(core.WritesMedium):
 		return sense.ErrWriteProtected
+	case s&stateJournal != 0 && row.Is(core.WritesMedium):
+		return d.mendJournal()
 	case s&stateSanitizeFailed != 0 && !row.Is(core.WhileBusy) && row.Code != opSanitize:
 		return sense.New(sense.MediumError, sense.SanitizeCommandFailed)
 	case s&stateFormatFailed != 0 && medium && row.Code != opFormat && row.Code != opSanitize:

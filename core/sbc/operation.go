@@ -1,9 +1,7 @@
 package sbc
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"math"
 	"sync/atomic"
 
@@ -30,10 +28,6 @@ type operation struct {
 func (o *operation) progress() uint16 {
 	return uint16(min(float64(o.done.Load())/float64(o.total.Load())*65536, 65535))
 }
-
-// stateName is where an operation is remembered until it has succeeded, so that a
-// restart takes it up again: the CDB, 16 bytes, and the parameter list. Empty: none.
-const stateName = "operation"
 
 // perform carries out op for c, which asked for it with IMMED or not.
 func (d *Disk) perform(c *core.Command, op *operation, immed bool) error {
@@ -107,54 +101,38 @@ func (d *Disk) conclude(op *operation, err error) {
 		d.setState(op.state, 0)
 		d.log.Error("an operation on the whole medium failed", "device", d.host.Name(), "err", err)
 	default:
-		d.forget()
+		if err := d.forget(operationName); err != nil {
+			// the worst that follows is that a restart does it all again
+			d.log.Error("cannot record the end of an operation", "device", d.host.Name(), "err", err)
+		}
 		d.setState(0, op.mends)
 	}
 	d.release(op, err)
 }
 
-// remember makes the operation that c asks for outlive a restart.
+// remember makes the operation that c asks for outlive a restart: the CDB, 16 bytes,
+// and the parameter list.
 func (d *Disk) remember(c *core.Command) error {
-	s := d.host.State()
-	if s == nil {
-		return nil
-	}
-	record := make([]byte, 16, 16+len(c.Out))
-	copy(record, c.CDB)
-	if err := s.Save(stateName, append(record, c.Out...)); err != nil {
+	var cdb [cdbRecord]byte
+	copy(cdb[:], c.CDB)
+	if err := d.save(operationName, cdb[:], c.Out); err != nil {
 		return sense.Hardware(err)
 	}
 	return nil
 }
 
-func (d *Disk) forget() {
-	s := d.host.State()
-	if s == nil {
-		return
-	}
-	if err := s.Save(stateName, nil); err != nil {
-		// the worst that follows is that a restart does it all again
-		d.log.Error("cannot record the end of an operation", "device", d.host.Name(), "err", err)
-	}
-}
+const cdbRecord = 16
 
 // takeUp begins again what a restart interrupted.
 func (d *Disk) takeUp() error {
-	s := d.host.State()
-	if s == nil {
-		return nil
+	record, err := d.load(operationName)
+	if err != nil || record == nil {
+		return err
 	}
-	record, err := s.Load(stateName)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && len(record) == 0 {
-		return nil
+	if len(record) < cdbRecord {
+		return fmt.Errorf("%s is truncated", operationName)
 	}
-	if err != nil {
-		return fmt.Errorf("the operation that a restart interrupted: %w", err)
-	}
-	if len(record) < 16 {
-		return fmt.Errorf("the operation that a restart interrupted: a record of %d bytes", len(record))
-	}
-	cdb, list := record[:16], record[16:]
+	cdb, list := record[:cdbRecord], record[cdbRecord:]
 	var op *operation
 	switch cdb[0] {
 	case opFormat:
@@ -165,7 +143,7 @@ func (d *Disk) takeUp() error {
 		err = fmt.Errorf("opcode %02Xh", cdb[0])
 	}
 	if err != nil {
-		return fmt.Errorf("the operation that a restart interrupted: %w", err)
+		return fmt.Errorf("%s: %w", operationName, err)
 	}
 	d.reserve(op)
 	d.begin(op)

@@ -275,9 +275,15 @@ func TestSanitizeSurvivesRestart(t *testing.T) {
 }
 
 func TestStateOfAnotherOperation(t *testing.T) {
-	for name, v := range map[string][]byte{"short": {1}, "unknown": make([]byte, 16), "broken": append(sanitize(saOverwrite, 9), 0, 0, 0, 0, 0, 0)} {
+	for name, v := range map[string][]byte{
+		"short":   {0},
+		"version": make([]byte, 18),
+		"cut":     {0, 1, opFormat},
+		"unknown": append([]byte{0, 1}, make([]byte, 16)...),
+		"broken":  append(append([]byte{0, 1}, sanitize(saOverwrite, 9)...), 0, 0, 0, 0, 0, 0),
+	} {
 		state := &coretest.State{}
-		if err := state.Save(stateName, v); err != nil {
+		if err := state.Save(operationName, v); err != nil {
 			t.Fatal(err)
 		}
 		d, err := New(newTestStore(1<<20), testConfig())

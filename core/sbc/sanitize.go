@@ -115,7 +115,9 @@ func (d *Disk) sanitizeExit(*core.Command) error {
 	case s&stateExitAllowed == 0:
 		return sense.FieldBit(1, 4)
 	}
-	d.forget()
+	if err := d.forget(operationName); err != nil {
+		return sense.Hardware(err)
+	}
 	d.setState(0, stateSanitizeFailed|stateExitAllowed)
 	return nil
 }
