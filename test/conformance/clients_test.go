@@ -55,10 +55,6 @@ func TestTools(t *testing.T) {
 	})
 	for i, c := range classes {
 		url := target.URL(iqn, lunOf(i))
-		size := 512
-		if strings.HasSuffix(c.name, "4096") {
-			size = 4096
-		}
 		t.Run("iscsi-inq "+c.name, func(t *testing.T) {
 			client(t, []string{"Peripheral Device Type:DIRECT_ACCESS", "CmdQue:1"}, "iscsi-inq", url)
 			client(t, []string{"SUPPORTED_VPD_PAGES"}, "iscsi-inq", "-e", "1", "-c", "0", url)
@@ -66,8 +62,8 @@ func TestTools(t *testing.T) {
 		})
 		t.Run("iscsi-readcapacity16 "+c.name, func(t *testing.T) {
 			client(t, []string{
-				fmt.Sprintf("LOGICAL BLOCK LENGTH IN BYTES:%d", size),
-				fmt.Sprintf("Total size:%d", diskMiB<<20),
+				fmt.Sprintf("LOGICAL BLOCK LENGTH IN BYTES:%d", c.block),
+				fmt.Sprintf("Total size:%d", c.mib<<20),
 			}, "iscsi-readcapacity16", url)
 		})
 	}
@@ -96,7 +92,7 @@ func TestQEMU(t *testing.T) {
 	for i, c := range classes {
 		t.Run(c.name, func(t *testing.T) {
 			url := target.URL(iqn, lunOf(i))
-			client(t, []string{fmt.Sprintf("virtual size: %d MiB", diskMiB)}, "qemu-img", "info", "-f", "raw", url)
+			client(t, []string{fmt.Sprintf("virtual size: %d MiB", c.mib)}, "qemu-img", "info", "-f", "raw", url)
 
 			io := func(commands ...string) {
 				t.Helper()
@@ -123,9 +119,9 @@ func TestQEMU(t *testing.T) {
 
 			// A whole disk there and back.
 			image := filepath.Join(t.TempDir(), "image")
-			b := make([]byte, diskMiB<<20)
+			b := make([]byte, c.mib<<20)
 			rand.NewChaCha8([32]byte{byte(i)}).Read(b[:8<<20]) // the rest is holes
-			copy(b[diskMiB<<20-9:], "the end.\n")
+			copy(b[c.mib<<20-9:], "the end.\n")
 			if err := os.WriteFile(image, b, 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -156,7 +152,7 @@ func TestFio(t *testing.T) {
 				t.Fatal(err)
 			}
 			client(t, []string{"err= 0"}, "fio", "--name=verify", "--ioengine=nbd", "--uri=nbd+unix:///?socket="+socket,
-				"--rw=randrw", "--bsrange=4k-256k", "--iodepth=16", fmt.Sprintf("--size=%dM", diskMiB),
+				"--rw=randrw", "--bsrange=4k-256k", "--iodepth=16", fmt.Sprintf("--size=%dM", c.mib),
 				"--verify=crc32c", "--verify_fatal=1", "--do_verify=1", "--verify_backlog=256", "--randrepeat=1")
 		})
 	}

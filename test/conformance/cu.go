@@ -66,16 +66,18 @@ func parseCU(out string) []outcome {
 type listed struct {
 	line    int
 	test    string // Suite.Test, or Suite.* for all of a suite
-	class   string // pattern of device classes
+	class   string // patterns of device classes, comma between
 	reason  string
+	unfit   bool            // the test is not run at all
 	matched map[string]bool // classes in which the test did skip
 }
 
 // parseSkips reads lines of the form
 //
-//	Suite.Test  class pattern  reason
+//	Suite.Test  class pattern[,class pattern...]  reason
 //
-// separated by two blanks or more. A # begins a comment.
+// separated by two blanks or more. A # begins a comment, a ! before the test one that
+// is unfit: it would fail for a reason of its own, and is not run.
 func parseSkips(text string) ([]*listed, error) {
 	var all []*listed
 	for i, line := range strings.Split(text, "\n") {
@@ -89,13 +91,24 @@ func parseSkips(text string) ([]*listed, error) {
 		if _, err := path.Match(f[1], ""); err != nil {
 			return nil, fmt.Errorf("skips.txt:%d: pattern %q: %w", i+1, f[1], err)
 		}
-		all = append(all, &listed{line: i + 1, test: f[0], class: f[1], reason: f[2], matched: map[string]bool{}})
+		test, unfit := strings.CutPrefix(f[0], "!")
+		all = append(all, &listed{line: i + 1, test: test, unfit: unfit, class: f[1], reason: f[2], matched: map[string]bool{}})
 	}
 	return all, nil
 }
 
+// on tells whether one of the patterns matches a class.
+func (l *listed) on(class string) bool {
+	for p := range strings.SplitSeq(l.class, ",") {
+		if ok, _ := path.Match(p, class); ok { // parseSkips has checked the pattern
+			return true
+		}
+	}
+	return false
+}
+
 func (l *listed) covers(test, class string) bool {
-	ok, _ := path.Match(l.class, class) // parseSkips has checked the pattern
+	ok := l.on(class)
 	if suite, all := strings.CutSuffix(l.test, ".*"); all {
 		return ok && strings.HasPrefix(test, suite+".")
 	}
@@ -106,12 +119,23 @@ func (l *listed) covers(test, class string) bool {
 func allow(list []*listed, test, class string) bool {
 	found := false
 	for _, l := range list {
-		if l.covers(test, class) {
+		if !l.unfit && l.covers(test, class) {
 			l.matched[class] = true
 			found = true
 		}
 	}
 	return found
+}
+
+// unfit tells whether a test is not to be run on a class.
+func unfit(list []*listed, test, class string) bool {
+	for _, l := range list {
+		if l.unfit && l.covers(test, class) {
+			l.matched[class] = true
+			return true
+		}
+	}
+	return false
 }
 
 // stale gives the entries that cover a class of classes but skip there no more.
@@ -120,7 +144,7 @@ func stale(list []*listed, classes []string) []string {
 	for _, l := range list {
 		covered := 0
 		for _, class := range classes {
-			if ok, _ := path.Match(l.class, class); !ok {
+			if !l.on(class) {
 				continue
 			}
 			covered++

@@ -49,7 +49,7 @@ func TestParseCUAround(t *testing.T) {
 }
 
 func TestSkipList(t *testing.T) {
-	list, err := parseSkips("# why\nA.x  *-512  no\nB.*  mem-*  next issue\nC.x  tape  gone\n")
+	list, err := parseSkips("# why\nA.x  tape,*-512  no\nB.*  mem-*  next issue\nC.x  tape,cd*  gone\n!D.x  mem-512  unfit\n")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,9 +59,12 @@ func TestSkipList(t *testing.T) {
 	if allow(list, "A.x", "file-4096") || allow(list, "B.y", "file-512") {
 		t.Error("a skip that is not listed is allowed")
 	}
+	if allow(list, "D.x", "mem-512") || !unfit(list, "D.x", "mem-512") || unfit(list, "A.x", "mem-512") {
+		t.Error("a test that is unfit is one that is not run")
+	}
 	want := []string{
 		"skips.txt:2: A.x is not skipped on mem-512",
-		"skips.txt:4: no class matches tape",
+		"skips.txt:4: no class matches tape,cd*",
 	}
 	if got := stale(list, []string{"file-512", "mem-512"}); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)

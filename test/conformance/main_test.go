@@ -20,22 +20,26 @@ const (
 	user      = "joe"
 	secret    = "correct-horse-1"
 	mutual    = "battery-staple-2"
-	diskMiB   = 64
+
 )
 
 // class is one kind of device that the suites run on.
 type class struct {
 	name   string
-	device string // keys of its configuration beside name
+	block  int    // bytes
+	mib    int    // of capacity
+	device string // more keys of its configuration
 }
 
-// The classes. Thin is the default of the file handler.
+// The classes. Thin is the default of the file handler. Disks with blocks of 512 bytes
+// have less than 65536 of them, since WriteSame16.Unmap would write that many with one
+// command, whatever MAXIMUM TRANSFER LENGTH says; Read10.Async wants 4096 and more.
 var classes = []class{
-	{"file-thin-512", fmt.Sprintf("handler: file, path: ./file-thin-512, size: %dMiB", diskMiB)},
-	{"file-thin-4096", fmt.Sprintf("handler: file, path: ./file-thin-4096, size: %dMiB, block_size: 4096", diskMiB)},
-	{"file-thick-512", fmt.Sprintf("handler: file, path: ./file-thick-512, size: %dMiB, thin: false", diskMiB)},
-	{"mem-512", fmt.Sprintf("handler: mem, size: %dMiB", diskMiB)},
-	{"mem-4096", fmt.Sprintf("handler: mem, size: %dMiB, block_size: 4096", diskMiB)},
+	{"file-thin-512", 512, 31, "handler: file, path: ./file-thin-512"},
+	{"file-thin-4096", 4096, 64, "handler: file, path: ./file-thin-4096"},
+	{"file-thick-512", 512, 31, "handler: file, path: ./file-thick-512, thin: false"},
+	{"mem-512", 512, 31, "handler: mem"},
+	{"mem-4096", 4096, 64, "handler: mem"},
 }
 
 // A class has its device at LUN 2n, and the same device write protected at 2n+1.
@@ -45,7 +49,7 @@ func readOnlyOf(i int) int { return 2*i + 1 }
 func configuration() string {
 	var devices, luns strings.Builder
 	for i, c := range classes {
-		fmt.Fprintf(&devices, "  - {name: %s, %s}\n", c.name, c.device)
+		fmt.Fprintf(&devices, "  - {name: %s, %s, size: %dMiB, block_size: %d}\n", c.name, c.device, c.mib, c.block)
 		fmt.Fprintf(&luns, "      %d: %s\n      %d: {device: %s, read_only: true}\n", lunOf(i), c.name, readOnlyOf(i), c.name)
 	}
 	return "devices:\n" + devices.String() + "targets:\n" +
