@@ -12,6 +12,9 @@
 // A command that the store cannot do has no row: no UNMAP without deallocation, no
 // GET LBA STATUS without extents.
 //
-// Lock order: Disk.opMu, rangeLock.mu; both are leaves towards the store, which is
-// called with neither held.
+// What must survive a restart (docs/formats/disk.md): FORMAT UNIT and SANITIZE, which
+// begin again, and the WRITE ATOMIC that a crash tears.
+//
+// Order: a hold of the range lock, then the journal's token; both may be kept over a
+// call of the store. Disk.opMu and rangeLock.mu are leaves, and are not.
 package sbc
