@@ -238,19 +238,11 @@ func (c *Command) Parse() error {
 		c.InLen = int(in)
 	}
 	c.InMax = min(c.InLen, int(u.prof.MaxTransfer))
-	if c.HasExpected {
-		if c.InLen > 0 && c.ExpectedIn == 0 && c.ExpectedOut > 0 ||
-			c.OutLen > 0 && c.ExpectedOut == 0 && c.ExpectedIn > 0 {
-			return errDirection
-		}
+	if c.HasExpected { // data that was announced in the other direction is residual
 		c.InMax = min(c.InMax, int(c.ExpectedIn))
 	}
 	return nil
 }
-
-// errDirection: the transport announced data in the other direction than the CDB asks
-// for. FCP-4, 9.4.2 has the words that all transports use.
-var errDirection = sense.New(sense.IllegalRequest, sense.InvalidFieldInCIU)
 
 // Enter puts c into its unit's task set, in the order in which the transport
 // received it and before its data has arrived. An error ends c: the unit is closed.
