@@ -146,7 +146,7 @@ func (c *Conn) Run() error {
 		c.err = c.werr
 	}
 	c.mu.Unlock()
-	c.release()
+	c.abandon()
 	if errors.Is(c.err, session.ErrClosed) {
 		return nil
 	}
@@ -178,6 +178,18 @@ func (c *Conn) release() {
 		c.in.Free()
 		c.in, c.r, c.w = nil, 0, 0
 	}
+}
+
+// abandon gives up what was received and not parsed.
+func (c *Conn) abandon() {
+	if c.in != nil {
+		c.in.Free()
+		c.in = nil
+	}
+	if c.sink.active && c.sink.p.Buf != nil {
+		c.sink.p.Buf.Free()
+	}
+	c.sink = sink{}
 }
 
 // step is run by RawConn.Read whenever the socket may be readable. It returns false to
@@ -218,6 +230,7 @@ func (c *Conn) step(fd uintptr) bool {
 
 // parse hands every complete PDU of the receive buffer to the session. mu is held.
 func (c *Conn) parse() error {
+	defer c.compact() // recv always finds room
 	if c.sink.active {
 		if c.sink.drop > 0 || len(c.sink.rest) > 0 {
 			return nil
@@ -232,7 +245,6 @@ func (c *Conn) parse() error {
 		}
 		more, err := c.next()
 		if err != nil || !more {
-			c.compact()
 			return err
 		}
 		if c.s.Out().Size() >= flushSize {

@@ -335,13 +335,15 @@ func (s *Session) ask(t *task) {
 }
 
 // Place says where the data segment of a PDU that is still arriving may be received:
-// inside its task's buffer, or in a buffer of its own, which goes into the PDU. placed is
-// nil when there is no memory; the connection then drops the data.
+// inside its task's buffer, or in a buffer of its own, which goes into the PDU. It is nil
+// when there is no memory; the connection then drops the data. The place stays valid until
+// the PDU is given to Accept or the session is closed, even when the task is aborted.
 func (s *Session) Place(p *pdu.PDU) (data []byte) {
 	n := p.DataLen()
 	if p.Opcode() == pdu.DataOut {
 		if t := s.tasks[p.ITT()]; t != nil && !t.failed && t.checkDataOut(p, n) == nil && t.got+n <= t.want {
 			p.Placed = true
+			s.placing = t
 			return t.Out[t.got : t.got+n]
 		}
 	}
@@ -380,6 +382,7 @@ func (t *task) checkDataOut(p *pdu.PDU, n int) error {
 
 // dataOut takes one Data-Out PDU in.
 func (s *Session) dataOut(p *pdu.PDU) error {
+	s.placed()
 	t := s.tasks[p.ITT()]
 	if t == nil {
 		freeData(p) // of a task that was aborted: discarded (RFC 7143, 11.5.1)
@@ -508,12 +511,31 @@ func (s *Session) dropBuffers(t *task) {
 		t.Release.Release()
 		t.Release, t.Lent = nil, nil
 	}
-	if t.OutBuf != nil {
-		t.OutBuf.Free()
-		t.OutBuf = nil
-	}
+	s.freeOut(t)
 	if t.InBuf != nil {
 		t.InBuf.Free()
 		t.InBuf = nil
+	}
+}
+
+// freeOut gives t's Data-Out buffer back, or keeps it for as long as the connection may
+// still be receiving into it.
+func (s *Session) freeOut(t *task) {
+	switch {
+	case t.OutBuf == nil:
+	case s.placing == t:
+		s.orphan, s.placing = t.OutBuf, nil
+	default:
+		t.OutBuf.Free()
+	}
+	t.OutBuf = nil
+}
+
+// placed ends what Place began.
+func (s *Session) placed() {
+	s.placing = nil
+	if s.orphan != nil {
+		s.orphan.Free()
+		s.orphan = nil
 	}
 }

@@ -207,8 +207,5 @@ func (s *Session) release(t *task) {
 		s.out.hold(holder{buf: t.InBuf, rel: t.Release})
 		t.InBuf, t.Release, t.Lent = nil, nil, nil
 	}
-	if t.OutBuf != nil {
-		t.OutBuf.Free()
-		t.OutBuf = nil
-	}
+	s.freeOut(t)
 }

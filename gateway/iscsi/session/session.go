@@ -56,6 +56,9 @@ type Session struct {
 	held  int64            // bytes of Data-Out buffers of tasks
 	free  *task
 
+	placing *task    // the connection receives into its buffer
+	orphan  *buf.Buf // such a buffer whose task has ended
+
 	pingTTT   uint32 // of the NOP-In that we wait for an answer to, or NoTag
 	closing   bool   // a logout waits for the tasks to end
 	logout    [16]byte
@@ -332,6 +335,7 @@ func (s *Session) Close() <-chan struct{} {
 		return s.quiet
 	}
 	s.closed = true
+	s.placed()
 	s.giveIncomplete()
 	if s.nexus != nil {
 		id := s.nexus.ID
