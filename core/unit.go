@@ -344,6 +344,14 @@ func (u *Unit) execute(c *Command) error {
 			return ua
 		}
 	}
+	if err := u.gates(c); err != nil {
+		return err
+	}
+	return c.Row.run(c)
+}
+
+// gates says what keeps c from being carried out: write protection, then the services.
+func (u *Unit) gates(c *Command) error {
 	if c.Row.Gate&WritesMedium != 0 {
 		if c.Path.ReadOnly {
 			return sense.ErrWriteProtected
@@ -357,7 +365,7 @@ func (u *Unit) execute(c *Command) error {
 			return err
 		}
 	}
-	return c.Row.run(c)
+	return nil
 }
 
 // end sets the outcome of c and takes it out of the task set. True: task management

@@ -46,6 +46,7 @@ type Config struct {
 	// VolatileCache sets V_SUP of VPD page 86h.
 	VolatileCache bool
 	// TPGS and ThirdPartyCopy are the fields of the standard INQUIRY data; nil is 0.
+	// ThirdPartyCopy need not be set for VPD page 8Fh, whose presence says it too.
 	TPGS           func() uint8
 	ThirdPartyCopy func() bool
 }
@@ -115,6 +116,11 @@ func (d *Device) Primary() *Device { return d }
 // its own Attach calls it first.
 func (d *Device) Attach(h core.Host) error {
 	d.host = h
+	if u, ok := h.(core.Describer); ok {
+		if err := d.addVPD(u.VPDPages()); err != nil {
+			return fmt.Errorf("spc: %w", err)
+		}
+	}
 	return d.restoreModes()
 }
 

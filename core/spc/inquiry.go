@@ -76,7 +76,7 @@ func (d *Device) standardInquiry(c *core.Command) []byte {
 	if d.cfg.TPGS != nil {
 		b[5] |= d.cfg.TPGS() & 3 << tpgsShift
 	}
-	if d.cfg.ThirdPartyCopy != nil && d.cfg.ThirdPartyCopy() {
+	if d.cfg.ThirdPartyCopy != nil && d.cfg.ThirdPartyCopy() || d.hasVPD(pageThirdPartyCopy) {
 		b[5] |= threePC
 	}
 	b[6] = multiP

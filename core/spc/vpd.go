@@ -29,6 +29,18 @@ func (d *Device) setVPD(own []VPDPage) error {
 		{0x87, d.modePagePolicy},
 		{0x88, d.scsiPorts},
 	}, own...)
+	return d.sortVPD()
+}
+
+// addVPD adds the pages of the unit's services.
+func (d *Device) addVPD(pages []core.VPDPage) error {
+	for _, p := range pages {
+		d.vpd = append(d.vpd, VPDPage(p))
+	}
+	return d.sortVPD()
+}
+
+func (d *Device) sortVPD() error {
 	slices.SortFunc(d.vpd, func(a, b VPDPage) int { return cmp.Compare(a.Code, b.Code) })
 	for i, p := range d.vpd {
 		if i > 0 && d.vpd[i-1].Code == p.Code {
@@ -36,6 +48,13 @@ func (d *Device) setVPD(own []VPDPage) error {
 		}
 	}
 	return nil
+}
+
+// pageThirdPartyCopy is the VPD page that goes with the 3PC bit (SPC-6, 6.7.2).
+const pageThirdPartyCopy = 0x8f
+
+func (d *Device) hasVPD(code uint8) bool {
+	return slices.ContainsFunc(d.vpd, func(p VPDPage) bool { return p.Code == code })
 }
 
 // vitalProductData is INQUIRY with EVPD (SPC-6, 7.7).
