@@ -1,19 +1,33 @@
 // Package taskset is a SAM task set (SAM-6, 8): which tasks of a logical unit may
 // run now, and the safe end of those that task management aborts.
 //
-//	          Admit               Start, Arm           End
-//	(new) ---------> Dormant  --+          +--> Running -----> Ended
-//	        |                   v          |       |
-//	        +-------------> Enabled -------+       | Abort: told, and waited for
-//	                            |                  |
-//	                            +--- Abort --------+--> Ended (aborted)
+//	         Admit                     Start, Arm, Admit(run)
+//	(Ended) --+--> Dormant --+          +--------> Running --End--> (Ended)
+//	          |              v          |           |    |
+//	          +-----------> Enabled ----+ <-Offload-+    | Abort: told, and
+//	          |              |   ^                       | waited for
+//	          |        fault v   | ACA cleared           v
+//	          |             Blocked <-------Offload--- (Ended, aborted)
+//	          |
+//	          +--> refused: TASK SET FULL, BUSY, ACA ACTIVE
+//
+//	Abort of a task that is not Running ends it at once.
 //
 // A task is Enabled when its task attribute lets it run (SAM-6, 8.8), Running from
-// the moment that a handler may touch the medium until End. Abort of a task that
-// does not run ends it at once; Abort of one that runs marks it, tells its owner,
-// and the waiter is called when the last of them has ended: never earlier.
+// the moment that a handler may touch the medium until End, Blocked while an auto
+// contingent allegiance holds what was Enabled. Abort of one that runs marks it,
+// tells its owner, and the waiter is called when the last of them has ended: never
+// earlier.
 //
-// Lock order: Set.mu is a leaf. No callback runs under it.
+// Tasks that run on the goroutine of their transport are as many as there are
+// transports. Those that wait for storage on workers are bounded by the width of
+// the set: when all its places are taken, the tasks queue for each I_T nexus, and
+// the nexuses take turns. So a nexus with a thousand commands delays the one command
+// of another by as long as it takes one place to become free. How many tasks a nexus
+// may have in the set is bounded by the room that is left (see Share).
+//
+// Lock order: Set.mu is a leaf. No callback but the match functions of Abort and
+// Find runs under it.
 package taskset
 
 import "sync"
@@ -21,17 +35,30 @@ import "sync"
 // State is where a task is in its life.
 type State uint8
 
-// States, in order of life.
+// States.
 const (
-	Ended State = iota
-	Dormant
-	Enabled
+	Ended   State = iota
+	Dormant       // waits for older tasks
+	Enabled       // may run: waits for its data, or for a worker
+	Blocked       // was Enabled, and waits for the end of an ACA
 	Running
+	states
 )
 
-func (s State) String() string { return [...]string{"ended", "dormant", "enabled", "running"}[s&3] }
+func (s State) String() string {
+	return [...]string{"ended", "dormant", "enabled", "blocked", "running"}[s]
+}
 
-// Attr is what a task attribute means to the set.
+// legal are the transitions of the drawing above.
+var legal = [states][states]bool{
+	Ended:   {Dormant: true, Enabled: true, Running: true},
+	Dormant: {Enabled: true, Ended: true},
+	Enabled: {Running: true, Blocked: true, Ended: true},
+	Blocked: {Enabled: true, Ended: true},
+	Running: {Enabled: true, Blocked: true, Ended: true},
+}
+
+// Attr is what a task attribute means to the set (SAM-6, 8.6).
 type Attr uint8
 
 // Attributes. Untagged tasks are treated as Simple.
@@ -39,26 +66,40 @@ const (
 	Simple Attr = iota
 	Ordered
 	HeadOfQueue
+	ACA
 )
 
 // Task is the part of a command that a Set works on; it is embedded in one.
 type Task struct {
-	Attr  Attr
-	Nexus uint32 // the I_T nexus that the task came by
-	Owner Owner  // told of what happens to the task
+	Attr    Attr
+	Writes  bool   // changes the medium: restricted reordering keeps its place
+	PastACA bool   // runs during an ACA of another nexus (PREEMPT AND ABORT)
+	Nexus   uint32 // the I_T nexus that the task came by
+	Share   *Share // of that nexus in the set; those of nil have one in common
+	Owner   Owner  // told of what happens to the task
 
 	set        *Set
 	state      State
-	aborted    bool
-	armed      bool // to be Running as soon as it is Enabled
+	flags      flags
 	waiters    []*waiter
-	prev, next *Task
+	prev, next *Task // in the set
+	after      *Task // in the queue for a place
 }
+
+// flags are true until the task is admitted again.
+type flags uint8
+
+const (
+	aborted flags = 1 << iota
+	told          // aborted by another nexus, whose act this one learns by a status
+	armed         // left its transport: to be Running as soon as it is Enabled
+	placed        // Running in one of the places for workers
+)
 
 // Owner is told about its task. Calls come from any goroutine, never under a lock
 // of the set.
 type Owner interface {
-	// TaskEnabled says that a task that was Dormant when Arm was called is now
+	// TaskEnabled says that a task for which Arm or Offload was false is now
 	// Running; the owner carries it out.
 	TaskEnabled(*Task)
 	// TaskAborted says that the task was aborted before it ran. It has Ended.
@@ -69,13 +110,19 @@ type Owner interface {
 
 // Aborted reports whether task management ended the task, or is about to. It is
 // exact once the task has Ended.
-func (t *Task) Aborted() bool {
+func (t *Task) Aborted() bool { return t.is(aborted) }
+
+// Told reports whether the initiator of an aborted task learns of it by the status
+// TASK ABORTED (SAM-6, 5.3.1). It is exact once the task has Ended.
+func (t *Task) Told() bool { return t.is(told) }
+
+func (t *Task) is(f flags) bool {
 	if t.set == nil {
-		return t.aborted
+		return false
 	}
 	t.set.mu.Lock()
 	defer t.set.mu.Unlock()
-	return t.aborted
+	return t.flags&f != 0
 }
 
 // State is the task's state at this moment.
@@ -88,31 +135,75 @@ func (t *Task) State() State {
 	return t.state
 }
 
-// waiter is one Abort call: how many of its tasks still run, and whom to tell.
-type waiter struct {
-	left int
-	n    int
-	done func(n int)
+// Share is what one I_T nexus has in a Set. The zero value is ready.
+type Share struct {
+	counts
+	writers     int // tasks with Writes
+	older       older
+	first, last *Task // that wait for a place
+}
+
+// counts are of the tasks of a set or of a share.
+type counts struct {
+	len      int
+	barriers int // ORDERED or HEAD OF QUEUE
+}
+
+// count adds d tasks like t to the set and to its share.
+func (s *Set) count(t *Task, d int) {
+	sh := t.Share
+	s.len += d
+	sh.len += d
+	if t.Writes {
+		sh.writers += d
+	}
+	if t.Attr == Ordered || t.Attr == HeadOfQueue {
+		s.barriers += d
+		sh.barriers += d
+	}
 }
 
 // Verdict is what Admit says.
 type Verdict uint8
 
-// Verdicts.
+// Verdicts. After all but the first two the task is not in the set.
 const (
-	Wait    Verdict = iota // Start or Arm follows
-	Run                    // it is Running: carry it out
-	Refused                // the set is closed; the task is not in it
+	Wait      Verdict = iota // Start or Arm follows
+	Run                      // it is Running: carry it out
+	Refused                  // the set is closed
+	Full                     // TASK SET FULL
+	Busy                     // as Full, for a nexus that has no task in the set: BUSY
+	ACAActive                // the nexus has an ACA: ACA ACTIVE
+	ACAOther                 // another has: BUSY, or ACA ACTIVE when NACA is set
+	NoACA                    // an ACA task without an ACA: INVALID MESSAGE ERROR
 )
 
-// Set is the task set of one logical unit. The zero value is ready.
+// Defaults of SetLimits.
+const (
+	DefaultLimit = 4096
+	DefaultWidth = 128
+)
+
+// Set is the task set of one logical unit, or all of its task sets when each I_T
+// nexus has its own (SetOrder). The zero value is ready.
 type Set struct {
 	mu         sync.Mutex
-	head, tail *Task // in order of entry; HEAD OF QUEUE tasks at the front
-	len        int
-	barriers   int // tasks that are ORDERED or HEAD OF QUEUE
-	dormant    int
+	head, tail *Task // in order of entry; HEAD OF QUEUE and ACA tasks at the front
+	counts
+	held   int   // Dormant or Blocked
+	common Share // of tasks without one
+
+	fussy      bool // closed, restricted or an ACA: not the common case
 	closed     bool
+	perNexus   bool // TST 001b
+	restricted bool // QUEUE ALGORITHM MODIFIER 0h
+	acas       []aca
+	scan       uint64 // of the present wake
+	older      older
+
+	limit, width int      // 0: the defaults
+	places       int      // taken by Running tasks
+	turns        []*Share // whose tasks wait for a place, the next one first
 }
 
 // Len is the number of tasks in the set.
@@ -122,141 +213,164 @@ func (s *Set) Len() int {
 	return s.len
 }
 
-// Admit enters t and, when run is set and t may run, starts it.
-func (s *Set) Admit(t *Task, run bool) Verdict {
+// SetLimits bounds the tasks in the set, and those that run on workers at a time.
+// 0 is the default. The caller does it before the first task.
+func (s *Set) SetLimits(limit, width int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t.set, t.aborted, t.waiters, t.armed = s, false, nil, false
+	s.limit, s.width = limit, width
+}
+
+func orDefault(n, def int) int {
+	if n == 0 {
+		return def
+	}
+	return n
+}
+
+// move is the only function that changes the state of a task.
+func (s *Set) move(t *Task, to State) {
+	if invariants && !legal[t.state][to] {
+		panic("taskset: " + t.state.String() + " to " + to.String())
+	}
+	if t.state == Dormant || t.state == Blocked {
+		s.held--
+	}
+	if to == Dormant || to == Blocked {
+		s.held++
+	}
+	t.state = to
+}
+
+// Admit enters t and, when run is set and t may run, starts it.
+func (s *Set) Admit(t *Task, run bool) Verdict {
+	if t.Share == nil {
+		t.Share = &s.common
+	}
+	s.mu.Lock()
+	t.set, t.flags, t.waiters = s, 0, nil
+	if s.fussy || t.Attr == ACA || t.Share.len >= orDefault(s.limit, DefaultLimit)-s.len {
+		if v := s.refuse(t); v != Wait {
+			s.mu.Unlock()
+			return v
+		}
+	}
+	s.link(t)
+	v := Wait
+	switch {
+	case (t.Attr != Simple || s.barriers > 0 || s.fussy) && !s.mayEnter(t):
+		s.move(t, Dormant)
+	case run:
+		s.move(t, Running)
+		v = Run
+	default:
+		s.move(t, Enabled)
+	}
+	s.mu.Unlock()
+	return v
+}
+
+// refuse says why t may not enter, Wait when it may. A nexus may have as many tasks
+// as there is room for more: alone it fills half of the set, and however many nexuses
+// try to fill it, some room is always left for one that has few tasks.
+func (s *Set) refuse(t *Task) Verdict {
 	if s.closed {
-		t.state = Ended
 		return Refused
 	}
-	if t.Attr == HeadOfQueue {
-		s.pushFront(t)
-	} else {
-		s.pushBack(t)
+	if v := s.refuseACA(t); v != Wait {
+		return v
 	}
-	may := t.Attr == Simple && s.barriers == 0 || t.Attr == HeadOfQueue || s.mayRun(t)
-	if t.Attr != Simple {
-		s.barriers++
-	}
-	switch {
-	case !may:
-		t.state = Dormant
-		s.dormant++
-	case run:
-		t.state = Running
-		return Run
+	switch room := orDefault(s.limit, DefaultLimit) - s.len; {
+	case t.Share.len < room:
+		return Wait
+	case t.Share.len > 0:
+		return Full
 	default:
-		t.state = Enabled
+		return Busy
 	}
-	return Wait
 }
 
-// Close refuses new tasks, aborts those that are there, and returns when the last of them
-// has ended.
-func (s *Set) Close() {
-	s.mu.Lock()
-	s.closed = true
-	s.mu.Unlock()
-	end := make(chan struct{})
-	s.Abort(func(*Task) bool { return true }, func(int) { close(end) })
-	<-end
-}
-
-// Start makes an Enabled task Running. It is false when the task is Dormant (then Arm
-// follows) or was aborted.
+// Start makes an Enabled task Running, on the goroutine of its transport. It is false
+// when the task must wait (then Arm follows) or was aborted.
 func (s *Set) Start(t *Task) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if t.state != Enabled {
 		return false
 	}
-	t.state = Running
+	s.move(t, Running)
 	return true
 }
 
-// Arm is Start for a task that may be Dormant and that has left the goroutine of its
-// transport: when it is false, Owner.TaskEnabled or Owner.TaskAborted is called, perhaps
-// already now.
+// Arm gives a task that is not Running to the set: its data is complete, and it has
+// left the goroutine of its transport. True: it is Running now, and the caller has a
+// worker carry it out. False: Owner.TaskEnabled or Owner.TaskAborted is called,
+// perhaps already now.
 func (s *Set) Arm(t *Task) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch t.state {
-	case Enabled:
-		t.state = Running
-		return true
-	case Dormant:
-		t.armed = true
+	if t.state == Ended {
+		return false
 	}
+	t.flags |= armed
+	return t.state == Enabled && s.place(t)
+}
+
+// Offload is for a Running task that is about to leave the goroutine of its transport
+// for a worker, and has done nothing yet. True: it goes on to run there. False: it is
+// Running no more, and what Arm says holds.
+func (s *Set) Offload(t *Task) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t.flags&aborted != 0 {
+		return true // whoever aborted it waits for its End
+	}
+	t.flags |= armed
+	if s.blocks(t) {
+		s.move(t, Blocked)
+		return false
+	}
+	if s.hasPlace(t) {
+		s.take(t)
+		return true
+	}
+	s.move(t, Enabled)
+	s.queue(t)
 	return false
 }
 
 // End takes t out of the set when the handler is done with it, or when the
 // transport gives up on a task that never ran. It is true when the task was
-// aborted: then it has no status to deliver (unless TAS says so).
-func (s *Set) End(t *Task) (aborted bool) {
+// aborted: then it has no status to deliver, or TASK ABORTED (see Told).
+func (s *Set) End(t *Task) (wasAborted bool) {
 	s.mu.Lock()
+	wasAborted = t.flags&aborted != 0
 	if t.state == Ended {
-		aborted = t.aborted
 		s.mu.Unlock()
-		return aborted
+		return wasAborted
 	}
-	aborted = t.aborted
-	s.remove(t)
-	if s.dormant == 0 && t.waiters == nil {
+	s.unlink(t)
+	if s.held == 0 && len(s.turns) == 0 && t.waiters == nil {
 		s.mu.Unlock()
-		return aborted
+		return wasAborted
 	}
-	var run []*Task
-	if s.dormant > 0 {
-		run = s.wake()
-	}
-	done := t.finishWaiters(nil)
-	s.mu.Unlock()
-	tell(run, done)
-	return aborted
+	s.unlockAfter(t)
+	return wasAborted
 }
 
-// Abort aborts every task for which match holds. done is called exactly once with
-// their number, when none of them can touch the medium any more: from this call,
-// or from the End of the last one. match runs under the set's lock.
-func (s *Set) Abort(match func(*Task) bool, done func(n int)) {
-	w := &waiter{done: done}
-	var ended, cancel []*Task
-	s.mu.Lock()
-	for t := s.head; t != nil; {
-		next := t.next
-		if match(t) {
-			w.n++
-			t.aborted = true
-			if t.state == Running {
-				t.waiters = append(t.waiters, w)
-				w.left++
-				cancel = append(cancel, t)
-			} else {
-				s.remove(t)
-				ended = append(ended, t)
-			}
-		}
-		t = next
-	}
+// unlockAfter gives up the lock and tells who was waiting for the end of t.
+func (s *Set) unlockAfter(t *Task) {
 	run := s.wake()
-	w.left++ // ourselves, so that done cannot fire before the owners were told
+	done := t.finishWaiters()
 	s.mu.Unlock()
+	tell(run, done)
+}
 
-	for _, t := range cancel {
-		t.Owner.TaskCancel(t)
+func tell(run []*Task, done []*waiter) {
+	for _, t := range run {
+		t.Owner.TaskEnabled(t)
 	}
-	for _, t := range ended {
-		t.Owner.TaskAborted(t)
-	}
-	s.mu.Lock()
-	w.left--
-	fire := w.left == 0
-	s.mu.Unlock()
-	tell(run, nil)
-	if fire {
+	for _, w := range done {
 		w.done(w.n)
 	}
 }
@@ -273,81 +387,33 @@ func (s *Set) Find(f func(*Task, State) bool) {
 	}
 }
 
-func (t *Task) finishWaiters(done []*waiter) []*waiter {
-	for _, w := range t.waiters {
-		if w.left--; w.left == 0 {
-			done = append(done, w)
+// link enters t: at the front when nothing may hold it.
+func (s *Set) link(t *Task) {
+	if t.Attr == HeadOfQueue || t.Attr == ACA {
+		t.prev, t.next = nil, s.head
+		if s.head == nil {
+			s.tail = t
+		} else {
+			s.head.prev = t
 		}
-	}
-	t.waiters = nil
-	return done
-}
-
-func tell(run []*Task, done []*waiter) {
-	for _, t := range run {
-		t.Owner.TaskEnabled(t)
-	}
-	for _, w := range done {
-		w.done(w.n)
-	}
-}
-
-// mayRun says whether t, already linked, may be Enabled (SAM-6, 8.6): SIMPLE waits
-// for every older ORDERED and HEAD OF QUEUE task, ORDERED for every older task,
-// HEAD OF QUEUE for none.
-func (s *Set) mayRun(t *Task) bool {
-	for o := s.head; o != nil && o != t; o = o.next {
-		if t.Attr == Ordered || o.Attr != Simple {
-			return false
-		}
-	}
-	return true
-}
-
-// wake enables each Dormant task that may run now and returns those to start.
-func (s *Set) wake() (run []*Task) {
-	if s.dormant == 0 {
-		return nil
-	}
-	older, barrier := false, false
-	for t := s.head; t != nil; t = t.next {
-		if t.state == Dormant && !barrier && (t.Attr != Ordered || !older) {
-			s.dormant--
-			t.state = Enabled
-			if t.armed {
-				t.state = Running
-				run = append(run, t)
-			}
-		}
-		older = true
-		barrier = barrier || t.Attr != Simple
-	}
-	return run
-}
-
-func (s *Set) pushBack(t *Task) {
-	t.prev, t.next = s.tail, nil
-	if s.tail == nil {
 		s.head = t
 	} else {
-		s.tail.next = t
-	}
-	s.tail = t
-	s.len++
-}
-
-func (s *Set) pushFront(t *Task) {
-	t.prev, t.next = nil, s.head
-	if s.head == nil {
+		t.prev, t.next = s.tail, nil
+		if s.tail == nil {
+			s.head = t
+		} else {
+			s.tail.next = t
+		}
 		s.tail = t
-	} else {
-		s.head.prev = t
 	}
-	s.head = t
-	s.len++
+	s.count(t, 1)
+	if t.Attr == ACA {
+		s.acaOf(t.Share).task = t
+	}
 }
 
-func (s *Set) remove(t *Task) {
+// unlink ends t.
+func (s *Set) unlink(t *Task) {
 	if t.prev == nil {
 		s.head = t.next
 	} else {
@@ -359,12 +425,26 @@ func (s *Set) remove(t *Task) {
 		t.next.prev = t.prev
 	}
 	t.prev, t.next = nil, nil
-	if t.state == Dormant {
-		s.dormant--
+	s.count(t, -1)
+	if t.flags != 0 || t.Attr == ACA {
+		s.leave(t)
 	}
-	if t.Attr != Simple {
-		s.barriers--
+	s.move(t, Ended)
+}
+
+// leave gives back what t had besides its place in the order.
+func (s *Set) leave(t *Task) {
+	if t.flags&placed != 0 {
+		s.places--
 	}
-	t.state = Ended
-	s.len--
+	if t.flags&armed != 0 && t.state == Enabled {
+		s.unqueue(t)
+	}
+	if t.Attr == ACA {
+		for i := range s.acas {
+			if s.acas[i].task == t {
+				s.acas[i].task = nil
+			}
+		}
+	}
 }
