@@ -14,6 +14,7 @@ import (
 	"github.com/targate/targate/core"
 	"github.com/targate/targate/core/buf"
 	"github.com/targate/targate/core/scsi"
+	"github.com/targate/targate/core/sense"
 	"github.com/targate/targate/gateway/iscsi/login"
 	"github.com/targate/targate/gateway/iscsi/pdu"
 	"github.com/targate/targate/gateway/iscsi/session"
@@ -46,6 +47,9 @@ func (d *ram) Execute(c *core.Command) error {
 		return core.ErrWouldBlock
 	}
 	off := int(binary.BigEndian.Uint32(c.CDB[2:])) * 512
+	if off+max(c.OutLen, c.InLen) > len(d.data) {
+		return sense.ErrLBA
+	}
 	if c.Row.Dir == scsi.Out {
 		copy(d.data[off:], c.Out)
 		return nil
@@ -56,8 +60,8 @@ func (d *ram) Execute(c *core.Command) error {
 }
 
 // fixture makes a session over a ram disk. notify is filled in by the caller.
-func fixture(t testing.TB, p login.Params, pool *buf.Pool) (*session.Session, *ram, *func()) {
-	d := &ram{data: make([]byte, 16<<20)}
+func fixture(t testing.TB, size int, p login.Params, pool *buf.Pool) (*session.Session, *ram, *func()) {
+	d := &ram{data: make([]byte, size)}
 	u, err := core.NewUnit("ram", d, core.UnitOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -166,7 +170,7 @@ func connect(t *testing.T, digests bool) (*client, *ram, *buf.Pool, func() error
 	}
 	p := params(digests)
 	pool := buf.NewPool(64 << 20)
-	s, d, notify := fixture(t, p, pool)
+	s, d, notify := fixture(t, 16<<20, p, pool)
 	c, err := New(srv.(*net.TCPConn), s, nil, Options{Pool: pool, HeaderDigest: digests, DataDigest: digests,
 		MaxData: int(p.MaxRecvDataSegmentLength), Now: new(atomic.Int64)})
 	if err != nil {
@@ -379,7 +383,7 @@ func FuzzFraming(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in []byte, step uint16, digests bool) {
 		pool := buf.NewPool(8 << 20)
 		p := params(digests)
-		s, _, notify := fixture(t, p, pool)
+		s, _, notify := fixture(t, 1<<20, p, pool)
 		c := &Conn{pool: pool, s: s, headerDigest: digests, dataDigest: digests,
 			maxData: int(p.MaxRecvDataSegmentLength), now: new(atomic.Int64)}
 		c.raw = discard{c}
@@ -388,6 +392,9 @@ func FuzzFraming(f *testing.F) {
 		for len(in) > 0 && c.err == nil {
 			c.acquire()
 			n := c.feed(in[:min(len(in), int(step)+1)])
+			if n == 0 {
+				t.Fatal("no room to receive")
+			}
 			in = in[n:]
 			c.err = c.parse()
 			c.flush()
