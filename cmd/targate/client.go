@@ -24,20 +24,35 @@ import (
 )
 
 func checkCommand() *cobra.Command {
-	return &cobra.Command{
+	var output string
+	c := &cobra.Command{
 		Use:   "check FILE",
 		Short: "Say what is wrong with a configuration file",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := checkOutput(output); err != nil {
+				return err
+			}
 			_, err := load(args[0])
-			var faults config.Faults
-			if errors.As(err, &faults) {
+			faults := config.Faults{}
+			if err != nil && !errors.As(err, &faults) {
+				return err
+			}
+			if output == "json" {
+				if err := printJSON(c.OutOrStdout(), map[string]config.Faults{"faults": faults}); err != nil {
+					return err
+				}
+			} else if err != nil {
 				fmt.Fprintln(c.OutOrStdout(), faults.Error())
+			}
+			if err != nil {
 				return fail(exitFailure, nil)
 			}
-			return err
+			return nil
 		},
 	}
+	addOutput(c, &output)
+	return c
 }
 
 // sockets are where a server is looked for when nothing says where.

@@ -36,6 +36,9 @@ func demoCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if _, _, err := net.SplitHostPort(listen); err != nil {
+				return failf(exitUsage, "--listen %q is not HOST:PORT", listen)
+			}
 			file, err := prepareDemo(dir, listen)
 			if err != nil {
 				return fail(exitFailure, err)
