@@ -2,6 +2,7 @@ package manage
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -21,6 +22,9 @@ type Status struct {
 	Devices  int        `json:"devices"`
 	Closing  []string   `json:"closing,omitempty"` // removed devices that still have commands
 	Memory   *Memory    `json:"memory,omitempty"`
+	// Goroutines are those of the whole program: a number that grows and does not
+	// come back is a leak.
+	Goroutines int `json:"goroutines"`
 }
 
 // Portal is where initiators connect.
@@ -111,7 +115,8 @@ func (mg *Manager) Status() Status {
 	mg.mu.Lock()
 	defer mg.mu.Unlock()
 	s := Status{Started: mg.started, Portals: []Portal{}, Devices: len(mg.devices),
-		Targets: len(mg.o.Gateway.Targets()), Sessions: len(mg.o.Gateway.Sessions())}
+		Targets: len(mg.o.Gateway.Targets()), Sessions: len(mg.o.Gateway.Sessions()),
+		Goroutines: runtime.NumGoroutine()}
 	if mg.running != nil {
 		applied := mg.applied
 		s.Applied, s.Config = &applied, mg.running.File
