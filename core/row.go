@@ -27,6 +27,7 @@ const (
 	Inline                        // does not block, or says ErrWouldBlock: may run on the reader
 	NoLU                          // answered although the LUN is not mapped
 	WhileBusy                     // runs during FORMAT UNIT and SANITIZE
+	PastACA                       // runs during an ACA of another I_T nexus (SAM-6, 5.9.3)
 )
 
 // Rule says how the length of the data phase follows from the CDB.
@@ -89,9 +90,13 @@ type Row struct {
 	Usage string
 	// Timeout is the recommended command timeout in seconds (SPC-6, 6.31.4).
 	Timeout uint32
+	// PastReserveIf, when set, tells the CDBs for which the row has PastReserve too:
+	// START STOP UNIT conflicts unless it starts the unit (SBC-4, table 13).
+	PastReserveIf func(cdb []byte) bool
 
 	Index int // position in the set that compiled the row, for its dispatch
 
+	control  int       // offset of the CONTROL byte
 	reserved [4]uint64 // bits that must be zero, of the first 32 bytes
 	run      func(*Command) error
 }
@@ -117,7 +122,20 @@ func action(cdb []byte) int16 {
 	return int16(cdb[off] & 0x1f)
 }
 
-// compile derives the mask of reserved bits.
+// controlField is the offset of the CONTROL byte in cdb (SPC-6, 4.2.2), -1 when its
+// length is not known.
+func controlField(cdb []byte) int {
+	switch n := cdbLen(cdb[0]); {
+	case n > 0:
+		return n - 1
+	case cdb[0] == 0x7f:
+		return 1
+	}
+	return -1
+}
+
+// compile derives the mask of reserved bits. NACA is evaluated in every command, so
+// the usage data has it.
 func (r *Row) compile() error {
 	u := []byte(r.Usage)
 	want := cdbLen(r.Code)
@@ -128,6 +146,10 @@ func (r *Row) compile() error {
 		return fmt.Errorf("%s: usage data of %d bytes, the opcode has %d", r.Name, len(u), want)
 	case r.Action != NoAction && action(u) != r.Action:
 		return fmt.Errorf("%s: usage data names service action %#x", r.Name, action(u))
+	}
+	if r.control = controlField(u); r.control >= 0 {
+		u[r.control] |= scsi.NACA
+		r.Usage = string(u)
 	}
 	var allowed [32]byte
 	for i := range allowed {

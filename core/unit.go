@@ -72,6 +72,7 @@ func NewUnit(name string, h Handler, o UnitOptions) (*Unit, error) {
 	if u.control = u.prof.Control; u.control == nil {
 		u.control = &Control{}
 	}
+	u.control.set = &u.set
 	if err := u.attachAll(); err != nil {
 		return nil, fmt.Errorf("device %s: %w", name, err)
 	}
@@ -187,6 +188,7 @@ func (u *Unit) detach(p *Path) {
 	delete(u.paths, p)
 	u.retired.Add(p.stats.load())
 	u.mu.Unlock()
+	u.set.DropACA(&p.share)
 	for _, s := range u.services {
 		s.Lost(p)
 	}
@@ -245,17 +247,17 @@ func (c *Command) Parse() error {
 }
 
 // Enter puts c into its unit's task set, in the order in which the transport
-// received it and before its data has arrived. An error ends c: the unit is closed.
+// received it and before its data has arrived. An error is for Fail: the task set
+// does not take c, or the unit is closed.
 func (c *Command) Enter() error {
-	if c.admit(false) == taskset.Refused {
-		return sense.ErrNoUnit
+	if v := c.admit(false); v > taskset.Run {
+		return c.refusal(v)
 	}
 	return nil
 }
 
 func (c *Command) admit(run bool) taskset.Verdict {
-	c.Owner = c
-	c.Nexus = c.Path.nexus.ID
+	c.bind()
 	return c.Path.unit.set.Admit(&c.Task, run)
 }
 
@@ -274,13 +276,13 @@ func (c *Command) Submit() bool {
 // elsewhere, and Port.Done is called there.
 func (c *Command) EnterAndSubmit() bool {
 	u := c.Path.unit
-	switch c.admit(true) {
+	switch v := c.admit(true); v {
 	case taskset.Run:
 		return u.start(c)
 	case taskset.Wait:
 		return u.later(c)
 	default:
-		c.setOutcome(sense.ErrNoUnit)
+		c.refuse(c.refusal(v))
 		return true
 	}
 }
@@ -320,32 +322,45 @@ func (u *Unit) start(c *Command) bool {
 		return true
 	}
 	c.Path.stats.blocked.Add(1)
-	u.work(c)
+	if u.set.Offload(&c.Task) {
+		u.work(c)
+	}
 	return false
 }
 
 // work hands a Running command to a worker.
 func (u *Unit) work(c *Command) { workers.run(c) }
 
-// runBlocking carries c out on a worker.
+// runBlocking carries c out on a worker. What was aborted before it began does not
+// begin.
 func (c *Command) runBlocking() {
 	u := c.Path.unit
 	c.NoWait = false
-	if u.end(c, u.execute(c)) {
-		c.Status, c.SenseLen = scsi.TaskAborted, 0
+	err := error(sense.TaskAborted)
+	if c.Err() == nil {
+		err = u.execute(c)
+	}
+	if u.end(c, err) {
+		c.setAborted()
 	}
 	c.Port.Done(c)
 }
 
 // execute is the dispatch: the gates, then the core's own commands or the handler.
+//
+// Unit attentions are looked for after the gates, though they are reported before what
+// the gates say (SAM-6, 5.3.3): who takes a right away raises one first and then opens
+// the gate, so no command passes a gate that was opened meanwhile without its initiator
+// having been told.
 func (u *Unit) execute(c *Command) error {
+	refused := u.gates(c)
 	if c.Path.pending.Load() != 0 && c.Row.Gate&PastUA == 0 {
-		if ua := c.Path.takeUA(); ua != nil {
+		if ua := c.Path.takeUA(u.control.Interlock.Load() < KeepUA); ua != nil {
 			return ua
 		}
 	}
-	if err := u.gates(c); err != nil {
-		return err
+	if refused != nil {
+		return refused
 	}
 	return c.Row.run(c)
 }
@@ -377,7 +392,13 @@ func (u *Unit) end(c *Command, err error) (aborted bool) {
 		c.setOutcome(err)
 	}
 	c.Path.stats.count(c)
-	if aborted = u.set.End(&c.Task); aborted {
+	if c.Status != scsi.CheckCondition || u == noUnit {
+		aborted = u.set.End(&c.Task)
+	} else {
+		u.queueError(c)
+		aborted = u.set.EndFaulted(&c.Task, c.naca())
+	}
+	if aborted {
 		c.Path.stats.aborted.Add(1)
 	}
 	return aborted

@@ -36,6 +36,10 @@ func (d *Disk) startStop(c *core.Command) error {
 	return nil
 }
 
+// starts tells a START STOP UNIT that no reservation refuses: START, and no power
+// condition (SBC-4, table 13).
+func starts(cdb []byte) bool { return cdb[4]&0xf1 == 0x01 }
+
 // setState sets and clears what is in the way of commands.
 func (d *Disk) setState(set, reset uint32) {
 	d.state.Or(set)

@@ -42,6 +42,9 @@ func (r row) action(a int16) row { r.Action = a; return r }
 // only gives r to the disks for which when holds.
 func (r row) only(when func(*Disk) bool) row { r.when = when; return r }
 
+// pastReserveIf lets the CDBs for which harmless holds past reservations.
+func (r row) pastReserveIf(harmless func(cdb []byte) bool) row { r.PastReserveIf = harmless; return r }
+
 // blocks6 is the TRANSFER LENGTH of READ(6) and WRITE(6), where 0 means 256.
 var blocks6 = core.Rule{Off: 4, Width: 1, Blocks: true, Zero: 256}
 
@@ -68,7 +71,7 @@ var table = []row{
 	out(0x04, "FORMAT UNIT", formatRule, "\x04\x3f\x00\x00\x00\x00", core.WritesMedium, whole, (*Disk).formatUnit),
 	in(0x08, "READ(6)", blocks6, "\x08\x1f\xff\xff\xff\x00", reads, short, (*Disk).read6),
 	out(0x0a, "WRITE(6)", blocks6, "\x0a\x1f\xff\xff\xff\x00", writes, short, (*Disk).write6),
-	none(0x1b, "START STOP UNIT", "\x1b\x01\x00\x0f\xf7\x00", 0, long, (*Disk).startStop),
+	none(0x1b, "START STOP UNIT", "\x1b\x01\x00\x0f\xf7\x00", 0, long, (*Disk).startStop).pastReserveIf(starts),
 	in(0x25, "READ CAPACITY(10)", core.Rule{Func: eight}, "\x25\x00\x00\x00\x00\x00\x00\x00\x00\x00",
 		core.PastReserve|core.InStandby|core.Inline, quick, (*Disk).readCapacity10),
 	in(0x28, "READ(10)", core.Blocks(7, 2), "\x28\x18\xff\xff\xff\xff\x3f\xff\xff\x00", reads, short, (*Disk).read10),

@@ -10,6 +10,9 @@ const (
 	InitializingCommandRequired Code = 0x0402 // LOGICAL UNIT NOT READY, INITIALIZING COMMAND REQUIRED
 	FormatInProgress            Code = 0x0404 // LOGICAL UNIT NOT READY, FORMAT IN PROGRESS
 	SelfTestInProgress          Code = 0x0409 // LOGICAL UNIT NOT READY, SELF-TEST IN PROGRESS
+	AsymmetricTransition        Code = 0x040a // LOGICAL UNIT NOT ACCESSIBLE, ASYMMETRIC ACCESS STATE TRANSITION
+	PortInStandby               Code = 0x040b // LOGICAL UNIT NOT ACCESSIBLE, TARGET PORT IN STANDBY STATE
+	PortUnavailable             Code = 0x040c // LOGICAL UNIT NOT ACCESSIBLE, TARGET PORT IN UNAVAILABLE STATE
 	SanitizeInProgress          Code = 0x041b // LOGICAL UNIT NOT READY, SANITIZE IN PROGRESS
 	WriteError                  Code = 0x0c00 // WRITE ERROR
 	UnexpectedUnsolicitedData   Code = 0x0c0c // WRITE ERROR - UNEXPECTED UNSOLICITED DATA
@@ -43,8 +46,12 @@ const (
 	ReservationsReleased        Code = 0x2a04 // RESERVATIONS RELEASED
 	RegistrationsPreempted      Code = 0x2a05 // REGISTRATIONS PREEMPTED
 	AsymmetricStateChanged      Code = 0x2a06 // ASYMMETRIC ACCESS STATE CHANGED
+	ImplicitTransitionFailed    Code = 0x2a07 // IMPLICIT ASYMMETRIC ACCESS STATE TRANSITION FAILED
 	CapacityChanged             Code = 0x2a09 // CAPACITY DATA HAS CHANGED
 	CommandSequenceError        Code = 0x2c00 // COMMAND SEQUENCE ERROR
+	PreviousBusy                Code = 0x2c07 // PREVIOUS BUSY STATUS
+	PreviousTaskSetFull         Code = 0x2c08 // PREVIOUS TASK SET FULL STATUS
+	PreviousReservationConflict Code = 0x2c09 // PREVIOUS RESERVATION CONFLICT STATUS
 	CommandsClearedByInitiator  Code = 0x2f00 // COMMANDS CLEARED BY ANOTHER INITIATOR
 	SanitizeCommandFailed       Code = 0x3103 // SANITIZE COMMAND FAILED
 	ThinSoftThresholdReached    Code = 0x3807 // THIN PROVISIONING SOFT THRESHOLD REACHED
@@ -56,9 +63,11 @@ const (
 	MessageError                Code = 0x4300 // MESSAGE ERROR
 	InternalTargetFailure       Code = 0x4400 // INTERNAL TARGET FAILURE
 	ProtocolServiceCRCError     Code = 0x4705 // PROTOCOL SERVICE CRC ERROR
+	InvalidMessageError         Code = 0x4900 // INVALID MESSAGE ERROR
 	DataPhaseError              Code = 0x4b00 // DATA PHASE ERROR
 	OverlappedCommands          Code = 0x4e00 // OVERLAPPED COMMANDS ATTEMPTED
 	InsufficientResources       Code = 0x5503 // INSUFFICIENT RESOURCES
+	InsufficientRegistrations   Code = 0x5504 // INSUFFICIENT REGISTRATION RESOURCES
 )
 
 // Errors that carry nothing but key and code: shared, never changed.
