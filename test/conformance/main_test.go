@@ -20,7 +20,6 @@ const (
 	user      = "joe"
 	secret    = "correct-horse-1"
 	mutual    = "battery-staple-2"
-
 )
 
 // class is one kind of device that the suites run on.

@@ -1,7 +1,11 @@
 package daemon
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,6 +38,9 @@ var Binary = sync.OnceValues(func() (string, error) {
 	}
 	return path, nil
 })
+
+// socket is the control API's, in Dir.
+const socket = "targate.sock"
 
 // Targate is a running `targate serve`.
 type Targate struct {
@@ -80,7 +87,7 @@ func StartTargate(o TargateOptions) (*Targate, error) {
 
 // Write replaces the configuration file; Apply makes the daemon follow it.
 func (t *Targate) Write(config string) error {
-	head := fmt.Sprintf("version: 1\nstate_dir: ./state\niscsi: {portals: [%q]}\napi: {listen: [\"unix:./targate.sock\"]}\n", t.Portal)
+	head := fmt.Sprintf("version: 1\nstate_dir: ./state\niscsi: {portals: [%q]}\napi: {listen: [\"unix:./%s\"]}\n", t.Portal, socket)
 	return os.WriteFile(t.Config, []byte(head+config), 0o644)
 }
 
@@ -91,6 +98,66 @@ func (t *Targate) Apply() error {
 		_, err = Run(StartLimit, bin, "apply", t.Config)
 	}
 	return err
+}
+
+// Status is what the control API and the kernel say of a running targate.
+type Status struct {
+	Sessions   int
+	Goroutines int
+	Memory     struct{ Limit, Used, Peak int64 } // data in flight, bytes
+	RSS        int64                             // resident memory, bytes
+}
+
+// Status asks for the present state.
+func (t *Targate) Status(ctx context.Context) (*Status, error) {
+	client := http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true, // a connection kept would be a goroutine of the server
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", filepath.Join(t.Dir, socket))
+		},
+	}}
+	q, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost/v1/status", nil)
+	if err != nil {
+		return nil, err
+	}
+	r, err := client.Do(q)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Body.Close()
+	if r.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("GET /v1/status: %s", r.Status)
+	}
+	s := new(Status)
+	if err := json.NewDecoder(r.Body).Decode(s); err != nil {
+		return nil, err
+	}
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", t.PID))
+	if err != nil {
+		return nil, err
+	}
+	var total, resident int64
+	if _, err := fmt.Sscan(string(b), &total, &resident); err != nil {
+		return nil, err
+	}
+	s.RSS = resident * int64(os.Getpagesize())
+	return s, nil
+}
+
+// Await asks for the status until ok holds.
+func (t *Targate) Await(ctx context.Context, ok func(*Status) bool) (*Status, error) {
+	for {
+		s, err := t.Status(ctx)
+		if err != nil || ok(s) {
+			return s, err
+		}
+		select {
+		case <-ctx.Done():
+			return s, fmt.Errorf("%w; the last status was %+v", ctx.Err(), *s)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 // URL is the libiscsi address of a logical unit.
