@@ -28,8 +28,8 @@ type Port interface {
 	// taken back (Execute asks anew). false: the byte budget does not allow that.
 	Own(c *Command) bool
 	// Done takes back a command that ended on another goroutine than that which
-	// submitted it. Aborted commands come back too, with the status TASK ABORTED: it
-	// is for the transport to know whether to send that.
+	// submitted it. Aborted commands come back too, with the status TASK ABORTED, which
+	// is sent only if TellAborted.
 	Done(c *Command)
 }
 
@@ -79,7 +79,10 @@ type Command struct {
 	// The outcome, set by the core from what Execute returned.
 	Status   scsi.Status
 	SenseLen int
-	sense    [sense.MaxLen]byte
+	// TellAborted: the status TASK ABORTED goes to the initiator (TAS of the Control
+	// mode page). Without it nobody expects an answer to an aborted command.
+	TellAborted bool
+	sense       [sense.MaxLen]byte
 
 	Port Port
 	// OutBuf and InBuf hold Out and In when they are pooled; the transport's.
@@ -124,7 +127,7 @@ func (c *Command) Reset() {
 	clear(c.lent[:min(len(c.Lent), lentMax)])
 	c.Lent, c.Release, c.DataValid = nil, nil, false
 	c.OutBuf, c.InBuf = nil, nil
-	c.Status, c.SenseLen = scsi.Good, 0
+	c.Status, c.SenseLen, c.TellAborted = scsi.Good, 0, false
 	if c.done != nil || c.cancel {
 		c.mu.Lock()
 		c.done, c.cancel = nil, false
@@ -160,10 +163,69 @@ func (c *Command) Reply(b []byte) error {
 	return nil
 }
 
-// Fail ends c with err without any other effect: for what is refused before it
-// enters a task set.
+// Fail ends c, which is not or no more in a task set, with err. An auto contingent
+// allegiance goes first, and err may begin one (SAM-6, 5.9).
 func (c *Command) Fail(err error) {
+	if c.Path == nil || c.Path.unit == noUnit {
+		c.setOutcome(err)
+		return
+	}
+	c.bind()
+	if v := c.Path.unit.set.Check(&c.Task); v != taskset.Wait {
+		err = c.refusal(v)
+	}
+	c.refuse(err)
+}
+
+// bind tells the task what the task set must know.
+func (c *Command) bind() {
+	c.Owner, c.Nexus, c.Share = c, c.Path.nexus.ID, &c.Path.share
+	gate := Gate(0)
+	if c.Row != nil {
+		gate = c.Row.Gate
+	}
+	c.Writes, c.PastACA = gate&WritesMedium != 0, gate&PastACA != 0
+}
+
+// refusal is the outcome of a command that the task set does not take.
+func (c *Command) refusal(v taskset.Verdict) error {
+	switch v {
+	case taskset.Full:
+		return sense.TaskSetFull
+	case taskset.Busy:
+		return sense.Busy
+	case taskset.ACAActive:
+		return sense.ACAActive
+	case taskset.ACAOther: // SAM-6, table 40
+		if c.naca() {
+			return sense.ACAActive
+		}
+		return sense.Busy
+	case taskset.NoACA:
+		return errNoACA
+	}
+	return sense.ErrNoUnit
+}
+
+var errNoACA = sense.New(sense.IllegalRequest, sense.InvalidMessageError)
+
+// refuse ends c, which is not in a task set, with err.
+func (c *Command) refuse(err error) {
 	c.setOutcome(err)
+	u := c.Path.unit
+	switch {
+	case c.Status == scsi.TaskSetFull:
+		c.Path.stats.full.Add(1)
+	case c.Status == scsi.CheckCondition && u != noUnit:
+		u.queueError(c)
+		u.set.Fault(&c.Task, c.naca())
+	}
+}
+
+// naca is the NACA bit of the CONTROL byte.
+func (c *Command) naca() bool {
+	off := controlField(c.CDB)
+	return off >= 0 && off < len(c.CDB) && c.CDB[off]&scsi.NACA != 0
 }
 
 // setOutcome turns what Execute returned into status and sense. It is the only
@@ -176,6 +238,9 @@ func (c *Command) setOutcome(err error) {
 	var st sense.Status
 	if errors.As(err, &st) {
 		c.Status = scsi.Status(st)
+		if c.Path != nil {
+			c.Path.interlock(c.Status)
+		}
 		return
 	}
 	e := sense.Of(err)
@@ -232,8 +297,13 @@ func (c *Command) TaskCancel(*taskset.Task) {
 // TaskEnabled carries c out on a worker (taskset.Owner).
 func (c *Command) TaskEnabled(*taskset.Task) { c.Path.unit.work(c) }
 
+// setAborted is the outcome of a command that task management aborted.
+func (c *Command) setAborted() {
+	c.Status, c.SenseLen, c.TellAborted = scsi.TaskAborted, 0, c.Told()
+}
+
 // TaskAborted gives c back to the transport: it never ran (taskset.Owner).
 func (c *Command) TaskAborted(*taskset.Task) {
-	c.Status = scsi.TaskAborted
+	c.setAborted()
 	c.Port.Done(c)
 }

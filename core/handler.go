@@ -5,6 +5,7 @@ import (
 
 	"github.com/targate/targate/core/scsi"
 	"github.com/targate/targate/core/sense"
+	"github.com/targate/targate/core/taskset"
 )
 
 // Handler is a logical unit's own part: what SAM and SPC do not already give to the
@@ -45,11 +46,30 @@ const DefaultMaxTransfer = 16 << 20
 // Control is the part of the Control mode page that the core obeys (SPC-6, 7.5.9).
 // The handler's mode page code stores, the core loads.
 type Control struct {
-	DSense atomic.Bool // descriptor format sense data
-	SWP    atomic.Bool // software write protect
-	TAS    atomic.Bool // task aborted status
-	QErr   atomic.Uint32
-	TST    atomic.Uint32
+	DSense    atomic.Bool   // descriptor format sense data
+	SWP       atomic.Bool   // software write protect
+	TAS       atomic.Bool   // task aborted status
+	QErr      atomic.Uint32 // queue error management: 0, 1 or 3
+	Interlock atomic.Uint32 // unit attention interlocks control: 0, 2 or 3
+
+	set *taskset.Set // of the unit, by NewUnit
+}
+
+// Values of the fields of Control.
+const (
+	QErrAll   = 1 // CHECK CONDITION aborts the task set
+	QErrNexus = 3 // CHECK CONDITION aborts the tasks of its I_T nexus
+
+	KeepUA    = 2 // CHECK CONDITION does not clear the unit attention that it reports
+	KeepAllUA = 3 // and BUSY and its like leave one, too
+)
+
+// SetOrder says which tasks keep their order (taskset.Set): perNexus is TST 001b,
+// restricted QUEUE ALGORITHM MODIFIER 0h. It has no effect before there is a unit.
+func (c *Control) SetOrder(perNexus, restricted bool) {
+	if c.set != nil {
+		c.set.SetOrder(perNexus, restricted)
+	}
 }
 
 // Host is what the core offers a handler. All methods are safe for concurrent use.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/targate/targate/core/scsi"
 	"github.com/targate/targate/core/sense"
+	"github.com/targate/targate/core/taskset"
 )
 
 // Nexus is an I_T nexus: an initiator port at a target port, and the logical units
@@ -121,6 +122,7 @@ type Path struct {
 	nexus *Nexus
 	unit  *Unit
 	stats counters
+	share taskset.Share // of the nexus in the unit's task set
 
 	pending atomic.Int32 // len(ua), for the fast check
 	mu      sync.Mutex   // guards ua
@@ -132,40 +134,3 @@ func (p *Path) Nexus() *Nexus { return p.nexus }
 
 // Unit is the logical unit that the path leads to.
 func (p *Path) Unit() *Unit { return p.unit }
-
-// Raise establishes a unit attention on this path. One of the same code is raised
-// once; a reset supersedes those that it clears (SAM-6, 5.14).
-func (p *Path) Raise(ua *sense.Error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if ua.Code.ASC() == sense.PowerOnReset.ASC() {
-		p.ua = slices.DeleteFunc(p.ua, func(e *sense.Error) bool {
-			return e.Code.ASC() == sense.PowerOnReset.ASC() || e.Code.ASC() == sense.ParametersChanged.ASC()
-		})
-		p.ua = slices.Insert(p.ua, 0, ua)
-	} else if !slices.ContainsFunc(p.ua, func(e *sense.Error) bool { return e.Code == ua.Code }) {
-		p.ua = append(p.ua, ua)
-	}
-	p.pending.Store(int32(len(p.ua)))
-}
-
-// takeUA removes the first unit attention, nil when none waits.
-func (p *Path) takeUA() *sense.Error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.ua) == 0 {
-		return nil
-	}
-	ua := p.ua[0]
-	p.ua = slices.Delete(p.ua, 0, 1)
-	p.pending.Store(int32(len(p.ua)))
-	return ua
-}
-
-// dropUA removes unit attentions of one code.
-func (p *Path) dropUA(c sense.Code) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.ua = slices.DeleteFunc(p.ua, func(e *sense.Error) bool { return e.Code == c })
-	p.pending.Store(int32(len(p.ua)))
-}

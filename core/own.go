@@ -48,7 +48,7 @@ func (u *Unit) requestSense(c *Command) error {
 	e := sense.New(sense.NoSense, sense.NoAdditionalSense)
 	if u == noUnit {
 		e = sense.ErrNoUnit
-	} else if ua := c.Path.takeUA(); ua != nil {
+	} else if ua := c.Path.takeUA(true); ua != nil {
 		e = ua
 	} else if p, ok := As[PollSenser](u.h); ok {
 		if s := p.PollSense(); s != nil {
@@ -77,7 +77,9 @@ func (u *Unit) reportLUNs(c *Command) error {
 	if binary.BigEndian.Uint32(c.CDB[6:]) < 16 {
 		return sense.FieldBit(6, 7) // SPC-4: shall not be less than 16
 	}
-	c.Path.dropUA(sense.ReportedLUNsDataHasChanged)
+	for _, p := range c.Path.nexus.Paths() {
+		p.dropUA(sense.ReportedLUNsDataHasChanged)
+	}
 	b := make([]byte, 8+8*len(list))
 	binary.BigEndian.PutUint32(b, uint32(8*len(list)))
 	for i, l := range list {
@@ -162,8 +164,8 @@ func (r *Row) appendOne(timeouts bool) []byte {
 // reportTMF names the task management functions (SPC-6, 6.32).
 func (u *Unit) reportTMF(c *Command) error {
 	b := []byte{
-		0x80 | 0x40 | 0x10 | 0x08, // ATS ATSS CTSS LURS
-		0x01,                      // ITNRS
+		0x80 | 0x40 | 0x20 | 0x10 | 0x08, // ATS ATSS CACAS CTSS LURS
+		0x01,                             // ITNRS
 		0, 0,
 	}
 	if c.CDB[2]&0x80 != 0 { // REPD: with timeouts

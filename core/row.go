@@ -96,7 +96,6 @@ type Row struct {
 
 	Index int // position in the set that compiled the row, for its dispatch
 
-	control  int       // offset of the CONTROL byte
 	reserved [4]uint64 // bits that must be zero, of the first 32 bytes
 	run      func(*Command) error
 }
@@ -147,8 +146,8 @@ func (r *Row) compile() error {
 	case r.Action != NoAction && action(u) != r.Action:
 		return fmt.Errorf("%s: usage data names service action %#x", r.Name, action(u))
 	}
-	if r.control = controlField(u); r.control >= 0 {
-		u[r.control] |= scsi.NACA
+	if off := controlField(u); off >= 0 {
+		u[off] |= scsi.NACA
 		r.Usage = string(u)
 	}
 	var allowed [32]byte

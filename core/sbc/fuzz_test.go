@@ -37,6 +37,7 @@ func FuzzCommand(f *testing.F) {
 			cdb = append(cdb, make([]byte, 6)...)
 		}
 		expect = max(coretest.AnyLength, min(expect, 1<<20))
+		defer r.path.ClearACA(func() {}) // that CHECK CONDITION with NACA left
 		res := coretest.Do(r.path, cdb, out, expect)
 		if !slices.Contains(known, res.Status) {
 			t.Errorf("% x: %v", cdb, res)

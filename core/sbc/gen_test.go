@@ -32,6 +32,7 @@ var gateNames = []struct {
 	{core.Inline, "inline"},
 	{core.NoLU, "without a logical unit"},
 	{core.WhileBusy, "while busy"},
+	{core.PastACA, "past ACA"},
 }
 
 // TestCommandTable keeps docs/commands.md as the rows are; with -rewrite it writes it.
@@ -74,6 +75,7 @@ OPERATION CODE, a service action that is not with INVALID FIELD IN CDB.
 - *inline*: carried out on the connection's goroutine when the store need not be waited for.
 - *without a logical unit*: answered at a LUN where nothing is mapped.
 - *while busy*: carried out during FORMAT UNIT and SANITIZE.
+- *past ACA*: carried out during an auto contingent allegiance of another initiator.
 - *thin*: only with a store that can deallocate, or that knows what is deallocated.
 
 | code | action | command | data | timeout | gates | usage |

@@ -64,7 +64,7 @@ const (
 
 // The commands of a disk in order of opcode (SBC-4, table 33). The usage masks leave
 // out what is off: protection information (RDPROTECT and its like), RARC, ANCHOR.
-// CONTROL is zero: there is no ACA.
+// CONTROL is zero: the core adds NACA.
 var table = []row{
 	none(0x00, "TEST UNIT READY", "\x00\x00\x00\x00\x00\x00",
 		core.PastReserve|core.Inline, quick, (*Disk).testUnitReady),

@@ -124,6 +124,7 @@ const (
 	Busy                = Status(scsi.Busy)
 	ReservationConflict = Status(scsi.ReservationConflict)
 	TaskSetFull         = Status(scsi.TaskSetFull)
+	ACAActive           = Status(scsi.ACAActive)
 	TaskAborted         = Status(scsi.TaskAborted)
 	ConditionMet        = Status(scsi.ConditionMet)
 )

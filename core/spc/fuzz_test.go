@@ -21,6 +21,7 @@ func FuzzCommand(f *testing.F) {
 		if len(cdb) == 0 {
 			return
 		}
+		defer p.ClearACA(func() {}) // that CHECK CONDITION with NACA left
 		r := coretest.Do(p, append(cdb, make([]byte, 16)...)[:max(16, len(cdb))], out, int(room))
 		if r.Status != scsi.Good && r.Status != scsi.CheckCondition {
 			t.Fatal(r)

@@ -15,6 +15,7 @@ const (
 	inquiryLen = 96 // all of the standard's own bytes
 
 	rmb        = 0x80 // byte 1
+	normACA    = 0x20 // byte 3: NACA is obeyed
 	hiSup      = 0x10 // byte 3: LUNs are hierarchical, REPORT LUNS says which
 	dataFormat = 0x02 // byte 3
 	tpgsShift  = 4    // byte 5
@@ -71,7 +72,7 @@ func (d *Device) standardInquiry(c *core.Command) []byte {
 		b[1] = rmb
 	}
 	b[2] = scsi.VersionSPC4
-	b[3] = hiSup | dataFormat
+	b[3] = normACA | hiSup | dataFormat
 	b[4] = inquiryLen - 5
 	if d.cfg.TPGS != nil {
 		b[5] |= d.cfg.TPGS() & 3 << tpgsShift

@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+
+	"github.com/targate/targate/core/sense"
 )
 
 // ModePage is a mode page as data. Its bytes are numbered as in the standard: byte 0
@@ -157,29 +159,55 @@ func (d *Device) Mode(code, sub uint8) []byte {
 
 // Bits of the Control mode page (SPC-6, 7.5.9).
 const (
-	gltsd  = 0x02 // byte 2: log parameters are not saved
-	dSense = 0x04 // byte 2
-	qam1   = 0x10 // byte 3: SIMPLE commands may be reordered without restriction
-	swp    = 0x08 // byte 4
+	tst      = 0xe0 // byte 2
+	tstNexus = 0x20 // each I_T nexus has a task set
+	dSense   = 0x04 // byte 2
+	gltsd    = 0x02 // byte 2: log parameters are not saved
+	qam      = 0xf0 // byte 3
+	qam1     = 0x10 // SIMPLE commands may be reordered without restriction
+	qErr     = 0x06 // byte 3
+	uaIntlck = 0x30 // byte 4
+	swp      = 0x08 // byte 4
+	tas      = 0x40 // byte 5
 )
 
-// controlPages are Control and Control Extension. What the core does not act on yet
-// is not changeable.
+// controlPages are Control and Control Extension. What the core does not act on is not
+// changeable.
 func (d *Device) controlPages() []ModePage {
 	control := ModePage{
 		Default: []byte{0x0a, 10, gltsd, qam1, 0, 0, 0, 0,
 			0xff, 0xff, // BUSY TIMEOUT PERIOD: unlimited
 			0, 0}, // no extended self-test
-		Changeable: []byte{0, 0, dSense, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+		Changeable: []byte{0, 0, tst | dSense, qam | qErr, uaIntlck, tas, 0, 0, 0, 0, 0, 0},
+		Check:      checkControl,
 		Apply: func(b []byte) {
 			d.control.DSense.Store(b[2]&dSense != 0)
 			d.control.SWP.Store(b[4]&swp != 0)
+			d.control.TAS.Store(b[5]&tas != 0)
+			d.control.QErr.Store(uint32(b[3]&qErr) >> 1)
+			d.control.Interlock.Store(uint32(b[4]&uaIntlck) >> 4)
+			d.control.SetOrder(b[2]&tst == tstNexus, b[3]&qam == 0)
 		},
 	}
 	if d.cfg.CanProtect {
-		control.Changeable[4] = swp
+		control.Changeable[4] |= swp
 	}
 	extension := make([]byte, 32)
 	extension[0], extension[1], extension[3] = 0x0a|spf, 0x01, 28
 	return []ModePage{control, {Default: extension}}
+}
+
+// checkControl refuses the reserved values of the Control mode page.
+func checkControl(b []byte) error {
+	switch {
+	case b[2]&tst > tstNexus:
+		return sense.ParamBit(2, 7)
+	case b[3]&qam > qam1:
+		return sense.ParamBit(3, 7)
+	case b[3]&qErr == 0x04:
+		return sense.ParamBit(3, 2)
+	case b[4]&uaIntlck == 0x10:
+		return sense.ParamBit(4, 5)
+	}
+	return nil
 }

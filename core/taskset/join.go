@@ -11,7 +11,7 @@ func (s *Set) Join(t *Task) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t.Attr = Simple
-	t.set, t.flags, t.waiters = s, 0, nil
+	t.set, t.flags = s, 0
 	if s.closed {
 		return false
 	}

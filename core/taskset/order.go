@@ -15,6 +15,13 @@ func (s *Set) SetOrder(perNexus, restricted bool) {
 	tell(run, nil)
 }
 
+// PerNexus reports whether each I_T nexus has a task set of its own.
+func (s *Set) PerNexus() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.perNexus
+}
+
 func (s *Set) refuss() { s.fussy = s.closed || s.restricted || len(s.acas) > 0 }
 
 // mayEnter says whether t, the youngest task, may be Enabled (SAM-6, 8.6): SIMPLE

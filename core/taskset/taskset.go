@@ -248,7 +248,7 @@ func (s *Set) Admit(t *Task, run bool) Verdict {
 		t.Share = &s.common
 	}
 	s.mu.Lock()
-	t.set, t.flags, t.waiters = s, 0, nil
+	t.set, t.flags = s, 0
 	if s.fussy || t.Attr == ACA || t.Share.len >= orDefault(s.limit, DefaultLimit)-s.len {
 		if v := s.refuse(t); v != Wait {
 			s.mu.Unlock()

@@ -190,7 +190,7 @@ func (s *Session) scsiCommand(p *pdu.PDU) error {
 	case err != nil:
 		t.fail(err)
 	case !okAttr:
-		t.fail(sense.New(sense.IllegalRequest, sense.MessageError)) // no ACA here
+		t.fail(sense.New(sense.IllegalRequest, sense.InvalidMessageError))
 	case p.Dropped:
 		t.fail(sense.TaskSetFull)
 	}
@@ -477,7 +477,7 @@ func (s *Session) finish(t *task) {
 		t.outstands = false
 	}
 	s.unhold(t)
-	if s.closed || t.Status == scsi.TaskAborted {
+	if s.closed || t.Status == scsi.TaskAborted && !t.TellAborted {
 		s.dropBuffers(t)
 	} else {
 		s.respond(t)

@@ -367,6 +367,8 @@ func attr(a scsi.TaskAttr) (taskset.Attr, bool) {
 		return taskset.Ordered, true
 	case scsi.HeadOfQueue:
 		return taskset.HeadOfQueue, true
+	case scsi.ACA:
+		return taskset.ACA, true
 	}
 	return taskset.Simple, false
 }

@@ -26,6 +26,7 @@ const (
 	tmfNoLUN        = 2
 	tmfNoReassign   = 4
 	tmfNotSupported = 5
+	tmfRejected     = 255
 )
 
 // tmfResult is a function to be answered.
@@ -55,7 +56,7 @@ func (s *Session) taskMgmt(p *pdu.PDU) error {
 	done := func() { s.tmfDone(r) }
 	fn := p.Function()
 	switch fn {
-	case tmfAbortTaskSet, tmfClearTaskSet, tmfLogicalUnitRst, tmfAbortTask:
+	case tmfAbortTaskSet, tmfClearACA, tmfClearTaskSet, tmfLogicalUnitRst, tmfAbortTask:
 		path := s.nexus.Path(p.LUN())
 		if path.LUN == scsi.BadLUN {
 			r.response = tmfNoLUN
@@ -67,10 +68,15 @@ func (s *Session) taskMgmt(p *pdu.PDU) error {
 			s.abortTask(p, r)
 		case tmfAbortTaskSet:
 			path.AbortTaskSet(done)
+		case tmfClearACA:
+			if !path.ClearACA(done) {
+				r.response = tmfRejected
+				s.answerTMF(r)
+			}
 		case tmfClearTaskSet:
 			path.ClearTaskSet(done)
 		case tmfLogicalUnitRst:
-			path.Unit().Reset(done)
+			path.Reset(done)
 		}
 	case tmfTargetWarmReset, tmfTargetColdReset:
 		paths := s.nexus.Paths()
@@ -82,14 +88,11 @@ func (s *Session) taskMgmt(p *pdu.PDU) error {
 			}
 		}
 		for _, path := range paths {
-			path.Unit().Reset(one)
+			path.Reset(one)
 		}
 		one()
 	case tmfTaskReassign:
 		r.response = tmfNoReassign
-		s.answerTMF(r)
-	case tmfClearACA: // no ACA can be established: NormACA is 0
-		r.response = tmfNotSupported
 		s.answerTMF(r)
 	default:
 		r.response = tmfNotSupported

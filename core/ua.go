@@ -1,0 +1,84 @@
+package core
+
+import (
+	"slices"
+
+	"github.com/targate/targate/core/scsi"
+	"github.com/targate/targate/core/sense"
+)
+
+// precedence orders the unit attentions of resets and losses (SAM-6, 5.14): one of
+// them tells all that those below it do. The others have none, and are reported in the
+// order in which they were established.
+func precedence(c sense.Code) int {
+	switch c {
+	case sense.PowerOnReset, sense.PowerOnOccurred:
+		return 3
+	case sense.BusDeviceReset:
+		return 2
+	case sense.NexusLoss:
+		return 1
+	}
+	return 0
+}
+
+// Raise establishes a unit attention on this path (SAM-6, 5.14). One of the same code
+// is reported once, of resets and losses only the gravest, before all others.
+func (p *Path) Raise(ua *sense.Error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	rank := precedence(ua.Code)
+	told := slices.ContainsFunc(p.ua, func(e *sense.Error) bool {
+		return e.Code == ua.Code || rank > 0 && precedence(e.Code) >= rank
+	})
+	switch {
+	case told:
+		return
+	case rank == 0:
+		p.ua = append(p.ua, ua)
+	default:
+		p.ua = slices.DeleteFunc(p.ua, func(e *sense.Error) bool { return precedence(e.Code) > 0 })
+		p.ua = slices.Insert(p.ua, 0, ua)
+	}
+	p.pending.Store(int32(len(p.ua)))
+}
+
+// takeUA is the unit attention to report, nil when none waits. It is cleared unless
+// the interlock keeps it (SPC-6, 7.5.9: UA_INTLCK_CTRL).
+func (p *Path) takeUA(clear bool) *sense.Error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.ua) == 0 {
+		return nil
+	}
+	ua := p.ua[0]
+	if clear {
+		p.ua = slices.Delete(p.ua, 0, 1)
+		p.pending.Store(int32(len(p.ua)))
+	}
+	return ua
+}
+
+// dropUA removes unit attentions of one code.
+func (p *Path) dropUA(c sense.Code) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ua = slices.DeleteFunc(p.ua, func(e *sense.Error) bool { return e.Code == c })
+	p.pending.Store(int32(len(p.ua)))
+}
+
+// interlock establishes the unit attention that UA_INTLCK_CTRL 11b asks for when a
+// command ends with st.
+func (p *Path) interlock(st scsi.Status) {
+	if p.unit.control.Interlock.Load() != KeepAllUA {
+		return
+	}
+	switch st {
+	case scsi.Busy:
+		p.Raise(sense.New(sense.UnitAttention, sense.PreviousBusy))
+	case scsi.TaskSetFull:
+		p.Raise(sense.New(sense.UnitAttention, sense.PreviousTaskSetFull))
+	case scsi.ReservationConflict:
+		p.Raise(sense.New(sense.UnitAttention, sense.PreviousReservationConflict))
+	}
+}
