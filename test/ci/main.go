@@ -40,9 +40,10 @@ var steps = []step{
 	{"unit tests, race detector", 12 * time.Minute, goTest("-race", "./...")},
 	{"unit tests, invariants", 10 * time.Minute, goTest("-tags", "invariants", "./core/...", "./gateway/...", "./handlers/...")},
 	{"allocations", 5 * time.Minute, commands([]string{"make", "bench-allocs"})},
+	{"build", 5 * time.Minute, commands([]string{"make", "build", "vm-image"})},
 	{"real clients", 15 * time.Minute, goTest("-tags", "system", "-timeout", "14m", "./test/conformance/...", "./test/initiator/...")},
 	{"abuse", 8 * time.Minute, goTest("-tags", "system", "-timeout", "7m", "./test/abuse/...")},
-	{"Linux initiator", 10 * time.Minute, commands([]string{"make", "vm"})},
+	{"Linux initiator", 10 * time.Minute, goTest("-tags", "vm", "-timeout", "9m", "./test/vm/...")},
 	{"fuzz", 20 * time.Minute, commands([]string{"make", "fuzz", "FUZZTIME=15s"})},
 	{"bench smoke", 3 * time.Minute, commands([]string{"make", "bench", "BENCH=-smoke"})},
 }
