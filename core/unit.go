@@ -113,6 +113,9 @@ func (u *Unit) Handler() Handler { return u.h }
 // Type is the unit's peripheral device type.
 func (u *Unit) Type() scsi.DeviceType { return u.prof.Type }
 
+// BlockSize is the length of a logical block now, in bytes.
+func (u *Unit) BlockSize() uint32 { return u.prof.BlockSize() }
+
 // Rows are all commands of the unit (Host).
 func (u *Unit) Rows() []*Row { return u.table.Rows() }
 
