@@ -23,9 +23,10 @@ import (
 
 // ram is a disk of 512-byte blocks; every third command blocks.
 type ram struct {
-	mu    sync.Mutex
-	data  []byte
-	count int
+	mu     sync.Mutex
+	data   []byte
+	count  int
+	inline bool // never block
 }
 
 func row(code uint8, name string, dir scsi.Dir, gate core.Gate) *core.Row {
@@ -43,7 +44,7 @@ func (d *ram) Close() error           { return nil }
 func (d *ram) Execute(c *core.Command) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.count++; c.NoWait && d.count%3 == 0 {
+	if d.count++; c.NoWait && !d.inline && d.count%3 == 0 {
 		return core.ErrWouldBlock
 	}
 	off := int(binary.BigEndian.Uint32(c.CDB[2:])) * 512
@@ -344,6 +345,56 @@ func TestBadInput(t *testing.T) {
 func flipLast(b []byte) []byte {
 	b[len(b)-1] ^= 0xff
 	return b
+}
+
+// TestAllocs: a READ and a WRITE of 4 KiB allocate nothing between socket and handler.
+func TestAllocs(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		op   byte
+		flag byte
+		data []byte
+	}{
+		{"READ", 0x28, pdu.CmdRead, nil},
+		{"WRITE", 0x2a, pdu.CmdWrite, make([]byte, 4096)},
+	} {
+		for _, digests := range []bool{false, true} {
+			p := params(digests)
+			pool := buf.NewPool(8 << 20)
+			s, d, notify := fixture(t, 1<<20, p, pool)
+			d.inline = true
+			c := &Conn{pool: pool, s: s, headerDigest: digests, dataDigest: digests,
+				maxData: int(p.MaxRecvDataSegmentLength), now: new(atomic.Int64)}
+			c.raw = discard{c}
+			*notify = c.Notify
+			sn := uint32(1)
+			pdus := frame(scsiCommand(tc.op, 1, sn, 0, 8, pdu.Final|tc.flag), tc.data, digests)
+			one := func() {
+				h := pdu.View(pdus)
+				h.SetCmdSN(pdu.Serial(sn))
+				h.SetITT(sn)
+				if digests {
+					pdu.PutDigest(pdus[pdu.HeaderLen:], pdu.Digest(0, h[:]))
+				}
+				sn++
+				c.acquire()
+				c.feed(pdus)
+				c.mu.Lock()
+				if err := c.parse(); err != nil {
+					t.Fatal(err)
+				}
+				c.finishBatch()
+				c.release()
+			}
+			one()
+			if n := testing.AllocsPerRun(2000, one); n != 0 {
+				t.Errorf("%s, digests %v: %v allocations", tc.name, digests, n)
+			}
+			if got := s.Outstanding(); got != 0 {
+				t.Errorf("%d commands are outstanding", got)
+			}
+		}
+	}
 }
 
 // discard is a socket that takes everything.
