@@ -53,7 +53,8 @@ type Conn struct {
 
 	// The receive side, touched by the reader alone.
 	in   *buf.Buf
-	r, w int // in.B[r:w] has been received and not been parsed
+	r, w int     // in.B[r:w] has been received and not been parsed
+	p    pdu.PDU // the PDU that next took; here, since Accept's argument escapes
 	sink sink
 	err  error
 
@@ -262,7 +263,8 @@ func (c *Conn) next() (bool, error) {
 	if len(b) < pdu.HeaderLen {
 		return false, nil
 	}
-	p := pdu.PDU{BHS: pdu.View(b)}
+	p := &c.p
+	*p = pdu.PDU{BHS: pdu.View(b)}
 	n := pdu.HeaderLen + p.AHSLen()
 	head := n
 	if c.headerDigest {
@@ -289,7 +291,7 @@ func (c *Conn) next() (bool, error) {
 	}
 	if len(b) < total {
 		if size >= placeMin || total > len(c.in.B) {
-			c.beginSink(&p, b[:head], n)
+			c.beginSink(p, b[:head], n)
 			return true, nil
 		}
 		return false, nil
@@ -297,11 +299,11 @@ func (c *Conn) next() (bool, error) {
 	if size > 0 {
 		p.Data = b[n : n+size : n+size]
 		if c.dataDigest && pdu.GetDigest(b[total-pdu.DigestLen:]) != pdu.Digest(0, b[n:total-pdu.DigestLen]) {
-			return false, c.s.DigestError(&p)
+			return false, c.s.DigestError(p)
 		}
 	}
 	c.r += total
-	return true, c.s.Accept(&p)
+	return true, c.s.Accept(p)
 }
 
 // beginSink starts to receive the data segment of p, whose header is head and whose data
