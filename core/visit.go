@@ -32,7 +32,7 @@ func (p *Path) Visit(ctx context.Context, cdb, out, in []byte) (n int, err error
 	if p.nexus.Path(p.LUN) != p {
 		return 0, sense.ErrNoUnit
 	}
-	c.Owner, c.Nexus, c.Share = c, p.nexus.ID, &p.share
+	c.bind()
 	if !u.set.Join(&c.Task) {
 		return 0, sense.ErrNoUnit
 	}
