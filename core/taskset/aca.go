@@ -31,7 +31,7 @@ func (s *Set) refuseACA(t *Task) Verdict {
 	switch {
 	case a == nil && t.Attr == ACA:
 		return NoACA
-	case a == nil, t.PastACA && a.faulted != t.Share:
+	case a == nil, t.PastACA && t.Attr != ACA && a.faulted != t.Share:
 		return Wait
 	case a.faulted != t.Share:
 		return ACAOther
@@ -133,11 +133,4 @@ func (s *Set) DropACA(sh *Share) {
 	run := s.wake()
 	s.mu.Unlock()
 	tell(run, nil)
-}
-
-// HasACA reports whether an ACA holds the tasks of sh.
-func (s *Set) HasACA(sh *Share) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.acaOf(sh) != nil
 }
