@@ -213,13 +213,13 @@ func (c *Command) Parse() error {
 	if n := len(row.Usage); len(c.CDB) > n && n <= len(c.cdb) {
 		// a transport pads short CDBs to 16 bytes
 		if e := row.check(c.CDB); e != nil {
-			return e
+			return u.malformed(c, e)
 		}
 		c.CDB = c.CDB[:n]
 	} else if len(c.CDB) < n {
 		return sense.Field(7) // a variable length CDB shorter than its service action says
 	} else if e := row.check(c.CDB); e != nil {
-		return e
+		return u.malformed(c, e)
 	}
 	if row.Dir == scsi.None {
 		return nil
@@ -368,15 +368,33 @@ func (u *Unit) execute(c *Command) error {
 	return c.Row.run(c)
 }
 
+// malformed picks between e, a reserved bit of the CDB, and write protection. No standard
+// orders them; an initiator that probes a read-only LUN wants to hear of the latter
+// (libiscsi's ReadOnly test sends WRITE SAME with UNMAP to a disk without LBPME).
+func (u *Unit) malformed(c *Command, e *sense.Error) error {
+	if err := u.writeProtected(c); err != nil {
+		return err
+	}
+	return e
+}
+
+func (u *Unit) writeProtected(c *Command) error {
+	if c.Row.Gate&WritesMedium == 0 {
+		return nil
+	}
+	if c.Path.ReadOnly {
+		return sense.ErrWriteProtected
+	}
+	if u.control.SWP.Load() {
+		return sense.ErrSoftwareWP
+	}
+	return nil
+}
+
 // gates says what keeps c from being carried out: write protection, then the services.
 func (u *Unit) gates(c *Command) error {
-	if c.Row.Gate&WritesMedium != 0 {
-		if c.Path.ReadOnly {
-			return sense.ErrWriteProtected
-		}
-		if u.control.SWP.Load() {
-			return sense.ErrSoftwareWP
-		}
+	if err := u.writeProtected(c); err != nil {
+		return err
 	}
 	for _, s := range u.services {
 		if err := s.Gate(c); err != nil {
