@@ -161,15 +161,26 @@ func headings(text string) (anchors []string) {
 	return anchors
 }
 
-// TestNames wants the functions of docs/design.md in the code: a name in backquotes that
-// ends in () is one of a package, `taskset.Admit()`, or of a type, `Set.Admit()`.
+// TestNames wants the functions that documents name in the code: in backquotes with (),
+// as `Set.Admit()`, and in drawings, as Conn.step.
 func TestNames(t *testing.T) {
 	declared := functions(t)
+	quoted := regexp.MustCompile("`([A-Za-z_.]+)\\(\\)`")
+	drawn := regexp.MustCompile(`\b(?:conn|session|Conn|Command|Set|Unit|Port|Handler)\.[A-Za-z]+`)
 	for _, file := range document(t) {
-		for _, m := range regexp.MustCompile("`([A-Za-z_.]+)\\(\\)`").FindAllStringSubmatch(read(t, file), -1) {
-			name := m[1][strings.LastIndexByte(m[1], '.')+1:]
-			if !declared[name] {
-				t.Errorf("%s speaks of %s(), which is nowhere in the code", file, m[1])
+		text := read(t, file)
+		var names []string
+		for _, m := range quoted.FindAllStringSubmatch(text, -1) {
+			names = append(names, m[1])
+		}
+		for _, b := range blocks(text) {
+			if b.lang == "text" {
+				names = append(names, drawn.FindAllString(b.text, -1)...)
+			}
+		}
+		for _, n := range names {
+			if name := n[strings.LastIndexByte(n, '.')+1:]; name != "mu" && !declared[name] {
+				t.Errorf("%s speaks of %s, which is no function in the code", file, n)
 			}
 		}
 	}
