@@ -48,7 +48,7 @@ func (s *Service) extended(c *core.Command, parse func([]byte) (*list, error)) e
 // INFORMATION has its number in the third and fourth byte (SPC-4, errors detected during
 // processing of segment descriptors).
 func copyAborted(segment int, err error) error {
-	e := sense.New(sense.CopyAborted, thirdPartyFailure).WithCause(err)
+	e := sense.New(sense.CopyAborted, thirdPartyFailure).WithCause(cause(err))
 	if err == error(errTerminated) {
 		return err
 	}
@@ -107,7 +107,7 @@ func (l *list) medium(ctx context.Context, own *core.Path, index uint16, media m
 	}
 	m, err := open(ctx, p)
 	if err != nil {
-		return nil, sense.New(sense.CopyAborted, targetNotReachable).WithCause(err)
+		return nil, sense.New(sense.CopyAborted, targetNotReachable).WithCause(cause(err))
 	}
 	if t != nil && t.blockLen != 0 && uint64(t.blockLen) != m.blockSize {
 		return nil, sense.New(sense.CopyAborted, wrongTargetType)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"slices"
 
 	"github.com/targate/targate/core"
@@ -165,6 +166,9 @@ type failed struct {
 func (f *failed) Error() string { return f.err.Error() }
 func (f *failed) Unwrap() error { return f.err }
 
+// cause is err for the log only: a status of a visit must not become that of the command.
+func cause(err error) error { return errors.New(err.Error()) }
+
 // move copies n bytes, of whole blocks of both. Ranges of one disk may overlap: the
 // destination then holds what the source held before.
 func (s *Service) move(o *operation, dst *medium, dstOff uint64, src *medium, srcOff, n uint64) error {
@@ -177,7 +181,7 @@ func (s *Service) move(o *operation, dst *medium, dstOff uint64, src *medium, sr
 		if backward {
 			at = n - done - k
 		}
-		if o.ctx.Err() != nil {
+		if o.stopped() {
 			return errTerminated
 		}
 		if err := src.read(o.ctx, buf[:k], srcOff+at); err != nil {
@@ -204,7 +208,7 @@ func (s *Service) clean(o *operation, dst *medium, off, n uint64) error {
 		defer s.m.chunks.Put(zeros)
 	}
 	for n > 0 {
-		if o.ctx.Err() != nil {
+		if o.stopped() {
 			return errTerminated
 		}
 		k := min(n, most)

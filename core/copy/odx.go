@@ -196,7 +196,7 @@ func (t *token) source(ctx context.Context, dst *medium, skip, blocks uint64) (*
 	m, err := open(ctx, p)
 	switch {
 	case err != nil:
-		return nil, sense.New(sense.CopyAborted, targetNotReachable).WithCause(err)
+		return nil, sense.New(sense.CopyAborted, targetNotReachable).WithCause(cause(err))
 	case m.blockSize != dst.blockSize || m.blockSize != t.blockSize:
 		return nil, sense.New(sense.IllegalRequest, invalidOperation)
 	case skip > t.blocks:
@@ -215,7 +215,7 @@ func tokenError(err error) error {
 	case !ok:
 		return err
 	case f.source:
-		return sense.New(sense.CopyAborted, thirdPartyFailure).WithCause(f.err)
+		return sense.New(sense.CopyAborted, thirdPartyFailure).WithCause(cause(f.err))
 	default:
 		return f.err
 	}

@@ -25,8 +25,9 @@ type operation struct {
 	hold   bool  // also once it is finished
 	immed  bool  // it outlives its command
 
-	ctx    context.Context
+	ctx    context.Context // ends with the operation, or to end it
 	cancel context.CancelFunc
+	cmd    *core.Command // that it runs in; nil in the background and at the end
 
 	segments atomic.Uint32 // done
 	bytes    atomic.Uint64 // copied
@@ -109,17 +110,25 @@ func (s *Service) run(c *core.Command, o *operation, work func() error) error {
 	ctx, stop := follow(c)
 	defer stop()
 	defer context.AfterFunc(ctx, o.cancel)()
-	s.finish(o, work())
+	o.cmd = c
+	err := work()
+	o.cmd = nil
+	s.finish(o, err)
 	if c.Err() != nil {
 		return sense.TaskAborted
 	}
 	return o.err
 }
 
+// stopped says whether o is to end. Its own goroutine asks, between two visits.
+func (o *operation) stopped() bool {
+	return o.ctx.Err() != nil || o.cmd != nil && o.cmd.Err() != nil
+}
+
 // finish ends o.
 func (s *Service) finish(o *operation, err error) {
 	if err != nil && o.ctx.Err() != nil {
-		err = errTerminated
+		err = errTerminated // whatever the visit said that was under way
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -89,6 +89,7 @@ func (s *store) bytes(off, n int) []byte {
 type disk struct {
 	*store
 	unit      *core.Unit
+	service   *Service
 	blockSize int
 	naa       [8]byte
 	serial    string
@@ -132,7 +133,7 @@ func (r *rig) newDisk(i int, sh shape) *disk {
 	if sh.size == 0 {
 		sh.size = diskBytes
 	}
-	d := &disk{blockSize: sh.blockSize, naa: [8]byte{0x30, 7: byte(i + 1)}, serial: string(rune('A' + i))}
+	d := &disk{service: r.m.NewService(), blockSize: sh.blockSize, naa: [8]byte{0x30, 7: byte(i + 1)}, serial: string(rune('A' + i))}
 	d.store = &store{hook: sh.hook, data: make([]byte, sh.size), info: block.Info{Size: int64(sh.size),
 		Granularity: 4096, PhysicalBlock: 4096, Unmap: block.Native, ReadOnly: sh.readOnly, Align: 1}}
 	rnd := rand.New(rand.NewPCG(uint64(i), 1))
@@ -146,7 +147,7 @@ func (r *rig) newDisk(i int, sh shape) *disk {
 		r.t.Fatal(err)
 	}
 	d.unit, err = core.NewUnit("disk", h, core.UnitOptions{Log: log,
-		Services: append([]core.Service{r.m.NewService()}, sh.services...)})
+		Services: append([]core.Service{d.service}, sh.services...)})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -175,6 +176,21 @@ func (r *rig) newNexus(luns ...int) *core.Nexus {
 }
 
 func (r *rig) path(lun int) *core.Path { return r.nexus.Path(scsi.LUN(lun)) }
+
+// operation is that of a four-byte list identifier.
+func (r *rig) operation(lun int, id uint32) *operation {
+	r.t.Helper()
+	s := r.disks[lun].service
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, o := range s.begun[r.path(lun)] {
+		if o.id == (listID{lid4: true, id: id}) {
+			return o
+		}
+	}
+	r.t.Fatalf("no operation %d", id)
+	return nil
+}
 
 // do runs a command at a LUN.
 func (r *rig) do(lun int, cdb, out []byte) coretest.Result {
