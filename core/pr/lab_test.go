@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"github.com/targate/targate/core"
@@ -14,10 +15,17 @@ import (
 )
 
 // stub is a handler with one command of each kind that the tables of reservations tell
-// apart. A WRITE that finds hold set says so and waits.
+// apart. A WRITE that finds hold set is sent there and waits.
 type stub struct {
-	tas  core.Control
-	hold chan chan struct{} // nil: nothing is held
+	control core.Control
+	hold    chan *held // nil: nothing is held
+}
+
+// held is a WRITE that does not end before release is closed.
+type held struct {
+	*core.Command
+	release chan struct{}
+	ended   atomic.Bool
 }
 
 func (h *stub) Profile() core.Profile {
@@ -30,7 +38,7 @@ func (h *stub) Profile() core.Profile {
 	}
 	start := row("START STOP UNIT", scsi.None, 0, "\x1b\x01\x00\x0f\xf7\x00")
 	start.PastReserveIf = func(cdb []byte) bool { return cdb[4]&0xf1 == 1 }
-	return core.Profile{Type: scsi.DirectAccess, Control: &h.tas, Rows: []*core.Row{
+	return core.Profile{Type: scsi.DirectAccess, Control: &h.control, Rows: []*core.Row{
 		row("TEST UNIT READY", scsi.None, core.PastReserve|core.Inline, "\x00\x00\x00\x00\x00\x00"),
 		start,
 		row("READ(10)", scsi.In, core.ReadsMedium|core.Inline, "\x28\x00\xff\xff\xff\xff\x00\xff\xff\x00"),
@@ -46,9 +54,10 @@ func (*stub) Close() error           { return nil }
 
 func (h *stub) Execute(c *core.Command) error {
 	if c.Row.Code == 0x2a && h.hold != nil {
-		release := make(chan struct{})
-		h.hold <- release
-		<-release
+		w := &held{Command: c, release: make(chan struct{})}
+		h.hold <- w
+		<-w.release
+		w.ended.Store(true)
 	}
 	return nil
 }
@@ -96,7 +105,12 @@ func allPorts() []*core.TargetPort { return []*core.TargetPort{port1, port2, por
 
 func newLab(tb testing.TB, state core.State) *lab {
 	tb.Helper()
-	l := &lab{tb: tb, stub: &stub{}, service: New(Options{Ports: allPorts})}
+	return newLabWith(tb, state, Options{Ports: allPorts})
+}
+
+func newLabWith(tb testing.TB, state core.State, o Options) *lab {
+	tb.Helper()
+	l := &lab{tb: tb, stub: &stub{}, service: New(o)}
 	var err error
 	l.unit, err = core.NewUnit("test", l.stub, core.UnitOptions{State: state,
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Services: []core.Service{l.service}})
