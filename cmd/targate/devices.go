@@ -5,10 +5,12 @@ import (
 	"math/bits"
 
 	"github.com/targate/targate/core"
+	"github.com/targate/targate/core/block"
 	"github.com/targate/targate/core/sbc"
 	"github.com/targate/targate/gateway/manage"
 	"github.com/targate/targate/gateway/manage/config"
 	"github.com/targate/targate/handlers"
+	"github.com/targate/targate/handlers/filter"
 )
 
 // diskKeys are the keys of every disk, whatever store is below it.
@@ -17,6 +19,14 @@ var diskKeys = []config.Key{
 		Doc: "Bytes in a logical block. It cannot change once there is data."},
 	{Name: "physical_block_size", Type: config.Enum, Values: []string{"512", "1024", "2048", "4096", "8192", "16384", "32768", "65536"},
 		Doc: "Bytes in a physical block, told to initiators so that they align. Without it: what the store says, at least `block_size`."},
+	{Name: "filter", Type: config.String, Check: checkFilter,
+		Doc: "Rules that make the store slow, stuck or broken, for trying what initiators do then: see [filter](#filter)."},
+}
+
+// checkFilter says what is wrong with the rules of a filter.
+func checkFilter(v any) error {
+	_, err := filter.Parse(v.(string))
+	return err
 }
 
 // deviceKinds are all kinds of device that a configuration can name.
@@ -50,21 +60,29 @@ func openDevice(c manage.DeviceConfig) (core.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	block := c.Values["block_size"].(int64)
+	blockSize := c.Values["block_size"].(int64)
 	physical, ok := c.Values["physical_block_size"].(int64)
 	if !ok {
-		physical = max(store.Info().PhysicalBlock, block)
+		physical = max(store.Info().PhysicalBlock, blockSize)
 	}
-	if physical < block {
+	if physical < blockSize {
 		_ = store.Close() // nothing was written
-		return nil, fmt.Errorf("physical_block_size %d is below block_size %d", physical, block)
+		return nil, fmt.Errorf("physical_block_size %d is below block_size %d", physical, blockSize)
+	}
+	if text, ok := c.Values["filter"].(string); ok {
+		filtered, err := withFilter(store, blockSize, text)
+		if err != nil {
+			_ = store.Close() // nothing was written
+			return nil, fmt.Errorf("filter: %w", err)
+		}
+		store = filtered
 	}
 	id := c.Identity
 	id.Product, id.Revision = "Virtual Disk", "0001"
 	disk, err := sbc.New(store, sbc.Config{
 		Identity:         id,
-		BlockSize:        uint32(block),
-		PhysicalExponent: uint8(bits.TrailingZeros64(uint64(physical / block))),
+		BlockSize:        uint32(blockSize),
+		PhysicalExponent: uint8(bits.TrailingZeros64(uint64(physical / blockSize))),
 		Log:              c.Log,
 	})
 	if err != nil {
@@ -72,4 +90,13 @@ func openDevice(c manage.DeviceConfig) (core.Handler, error) {
 		return nil, err
 	}
 	return disk, nil
+}
+
+// withFilter puts the rules of text around store.
+func withFilter(store block.Store, blockSize int64, text string) (block.Store, error) {
+	rules, err := filter.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	return filter.Wrap(store, blockSize, rules)
 }

@@ -75,6 +75,11 @@ func (r *reader) device(m *Model, n ast.Node) {
 			continue
 		}
 		if v, ok := r.value(&kind.Keys[i], p.Value); ok {
+			if check := kind.Keys[i].Check; check != nil {
+				if err := check(v); err != nil {
+					r.fault(at(p.Value), "%s: %v", key, err)
+				}
+			}
 			d.Values[key] = v
 			d.ValuesAt[key] = at(p.Value)
 		}

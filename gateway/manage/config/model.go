@@ -177,4 +177,5 @@ type Key struct {
 	Required bool
 	Default  any // in the type's Go type; nil: an absent key has no value
 	Doc      string
+	Check    func(v any) error // what else is wrong with a value; nil: nothing
 }
