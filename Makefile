@@ -47,7 +47,7 @@ bench: build ## speed, alternating with tgtd (flags: make bench BENCH="-targets 
 	@go build -o bin/bench ./test/bench && TARGATE=bin/targate bin/bench $(BENCH)
 
 bench-allocs: ## 0 allocations for each 4 KiB READ and WRITE
-	@out=$$(go test -count=1 -v -run Allocs ./core/... ./gateway/... ./handlers/...) || { echo "$$out"; exit 1; }; \
+	@out=$$(go test -count=1 -v -run Alloc ./core/... ./gateway/... ./handlers/...) || { echo "$$out"; exit 1; }; \
 	grep -E '^(---|ok)' <<<"$$out" | grep -v 'no tests to run'; \
 	echo "bench-allocs: 0 allocations for each 4 KiB READ and WRITE in $$(grep -c '^--- PASS' <<<"$$out") tests"
 
