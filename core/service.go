@@ -22,3 +22,18 @@ func (u *Unit) VPDPages() []VPDPage {
 	}
 	return pages
 }
+
+// AccessReporter is an optional interface of a Service: how the unit's asymmetric
+// access is managed, the TPGS field of the standard INQUIRY data (SPC-6, 6.7.2).
+type AccessReporter interface{ TPGS() uint8 }
+
+// TPGS is what the unit's services say of its asymmetric access, 0 without any. A
+// handler that answers INQUIRY finds this method behind its Host.
+func (u *Unit) TPGS() uint8 {
+	for _, s := range u.services {
+		if a, ok := s.(AccessReporter); ok {
+			return a.TPGS()
+		}
+	}
+	return 0
+}

@@ -3,6 +3,7 @@ package core
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -32,7 +33,8 @@ type Unit struct {
 }
 
 // Service is a mechanism of SPC that the core adds to every unit: reservations, ALUA,
-// third-party copy. It is part of the core; a handler never sees it.
+// third-party copy. It is part of the core; a handler never sees it. One that is an
+// io.Closer, too, is closed with the unit, after the handler.
 type Service interface {
 	// Attach gives the service its unit, before the first command.
 	Attach(Host) error
@@ -174,7 +176,13 @@ func (u *Unit) Close() error {
 	u.closed = true
 	u.mu.Unlock()
 	u.set.Close()
-	return u.h.Close()
+	err := u.h.Close()
+	for _, s := range u.services {
+		if c, ok := s.(io.Closer); ok {
+			err = errors.Join(err, c.Close())
+		}
+	}
+	return err
 }
 
 func (u *Unit) attach(p *Path, first bool) {

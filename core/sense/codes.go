@@ -13,6 +13,7 @@ const (
 	AsymmetricTransition        Code = 0x040a // LOGICAL UNIT NOT ACCESSIBLE, ASYMMETRIC ACCESS STATE TRANSITION
 	PortInStandby               Code = 0x040b // LOGICAL UNIT NOT ACCESSIBLE, TARGET PORT IN STANDBY STATE
 	PortUnavailable             Code = 0x040c // LOGICAL UNIT NOT ACCESSIBLE, TARGET PORT IN UNAVAILABLE STATE
+	LogicalUnitOffline          Code = 0x0412 // LOGICAL UNIT NOT READY, OFFLINE
 	SanitizeInProgress          Code = 0x041b // LOGICAL UNIT NOT READY, SANITIZE IN PROGRESS
 	WriteError                  Code = 0x0c00 // WRITE ERROR
 	UnexpectedUnsolicitedData   Code = 0x0c0c // WRITE ERROR - UNEXPECTED UNSOLICITED DATA
@@ -68,6 +69,7 @@ const (
 	OverlappedCommands          Code = 0x4e00 // OVERLAPPED COMMANDS ATTEMPTED
 	InsufficientResources       Code = 0x5503 // INSUFFICIENT RESOURCES
 	InsufficientRegistrations   Code = 0x5504 // INSUFFICIENT REGISTRATION RESOURCES
+	SetTargetPortGroupsFailed   Code = 0x670a // SET TARGET PORT GROUPS COMMAND FAILED
 )
 
 // Errors that carry nothing but key and code: shared, never changed.

@@ -45,7 +45,8 @@ type Config struct {
 	CanProtect bool
 	// VolatileCache sets V_SUP of VPD page 86h.
 	VolatileCache bool
-	// TPGS and ThirdPartyCopy are the fields of the standard INQUIRY data; nil is 0.
+	// TPGS and ThirdPartyCopy are the fields of the standard INQUIRY data. TPGS nil is
+	// what the unit's services say; ThirdPartyCopy nil is 0.
 	// ThirdPartyCopy need not be set for VPD page 8Fh, whose presence says it too.
 	TPGS           func() uint8
 	ThirdPartyCopy func() bool

@@ -74,9 +74,7 @@ func (d *Device) standardInquiry(c *core.Command) []byte {
 	b[2] = scsi.VersionSPC4
 	b[3] = normACA | hiSup | dataFormat
 	b[4] = inquiryLen - 5
-	if d.cfg.TPGS != nil {
-		b[5] |= d.cfg.TPGS() & 3 << tpgsShift
-	}
+	b[5] = d.tpgs() & 3 << tpgsShift
 	if d.cfg.ThirdPartyCopy != nil && d.cfg.ThirdPartyCopy() || d.hasVPD(pageThirdPartyCopy) {
 		b[5] |= threePC
 	}
@@ -91,6 +89,17 @@ func (d *Device) standardInquiry(c *core.Command) []byte {
 		v = binary.BigEndian.AppendUint16(v, code)
 	}
 	return b
+}
+
+// tpgs is the TPGS field.
+func (d *Device) tpgs() uint8 {
+	if d.cfg.TPGS != nil {
+		return d.cfg.TPGS()
+	}
+	if a, ok := d.host.(core.AccessReporter); ok {
+		return a.TPGS()
+	}
+	return 0
 }
 
 // versions are the version descriptors, in the order that SPC-6, 6.7.2 asks for:

@@ -1,6 +1,6 @@
 package taskset
 
-// waiter is one Abort call: how many of its tasks still run, and whom to tell.
+// waiter is one call of Abort or Await: how many of its tasks still run, and whom to tell.
 type waiter struct {
 	left int
 	n    int
@@ -73,6 +73,25 @@ func (s *Set) AbortAs(judge func(*Task) Fate, done func(n int)) {
 	tell(run, nil)
 	if fire {
 		w.done(w.n)
+	}
+}
+
+// Await calls done when every task that is Running now and for which match holds has
+// ended: from this call, or from the End of the last one. It aborts nothing. match runs
+// under the set's lock.
+func (s *Set) Await(match func(*Task) bool, done func()) {
+	w := &waiter{done: func(int) { done() }}
+	s.mu.Lock()
+	for t := s.head; t != nil; t = t.next {
+		if t.state == Running && match(t) {
+			t.waiters = append(t.waiters, w)
+			w.left++
+		}
+	}
+	none := w.left == 0
+	s.mu.Unlock()
+	if none {
+		done()
 	}
 }
 

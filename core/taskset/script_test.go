@@ -117,6 +117,8 @@ func (s *script) line(w []string) {
 			}
 			return Spare
 		}, done)
+	case "await":
+		s.set.Await(func(t *Task) bool { return has("n=" + string(rune(t.Nexus))) }, func() { done(0) })
 	case "clear":
 		fmt.Fprintf(&s.out, "%v\n", s.set.ClearACA(s.share(strings.TrimPrefix(w[1], "n=")), func() { done(0) }))
 	case "drop":
