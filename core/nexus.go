@@ -20,6 +20,8 @@ type Nexus struct {
 	luns atomic.Pointer[lunMap]
 	none *Path // stands in for every LUN that is not mapped
 
+	watch atomic.Pointer[func(*Path, *sense.Error)]
+
 	mu sync.Mutex // serializes SetLUNs and Close
 }
 
@@ -45,6 +47,11 @@ func NewNexus(ip InitiatorPort, tp *TargetPort) *Nexus {
 	n.luns.Store(&lunMap{})
 	return n
 }
+
+// Watch has f called for each unit attention that is established on a path of n from now
+// on, as when the transport reports events at once. f may be called under locks of the
+// unit and from any goroutine: it neither waits nor calls into the core.
+func (n *Nexus) Watch(f func(*Path, *sense.Error)) { n.watch.Store(&f) }
 
 // Path leads to the logical unit at l; to one that answers LOGICAL UNIT NOT
 // SUPPORTED when nothing is mapped there.

@@ -164,8 +164,8 @@ func (r *Row) appendOne(timeouts bool) []byte {
 // reportTMF names the task management functions (SPC-6, 6.32).
 func (u *Unit) reportTMF(c *Command) error {
 	b := []byte{
-		0x80 | 0x40 | 0x20 | 0x10 | 0x08, // ATS ATSS CACAS CTSS LURS
-		0x01,                             // ITNRS
+		0x80 | 0x40 | 0x20 | 0x10 | 0x08 | 0x04, // ATS ATSS CACAS CTSS LURS QTS
+		0x04 | 0x02 | 0x01,                      // QAES QTSS ITNRS
 		0, 0,
 	}
 	if c.CDB[2]&0x80 != 0 { // REPD: with timeouts

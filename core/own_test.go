@@ -117,7 +117,7 @@ func TestReportTMF(t *testing.T) {
 		len  int
 	}{{0, 4}, {0x80, 16}} {
 		r := coretest.Do(p, []byte{0xa3, 0x0d, c.repd, 0, 0, 0, 0, 0, 0, 32, 0, 0}, nil, 32)
-		if !r.Good() || len(r.Data) != c.len || r.Data[0] != 0xf8 || int(r.Data[3]) != c.len-4 {
+		if !r.Good() || len(r.Data) != c.len || r.Data[0] != 0xfc || r.Data[1] != 7 || int(r.Data[3]) != c.len-4 {
 			t.Errorf("REPD %#x: %v, % x", c.repd, r, r.Data)
 		}
 	}

@@ -23,8 +23,18 @@ func precedence(c sense.Code) int {
 }
 
 // Raise establishes a unit attention on this path (SAM-6, 5.14). One of the same code
-// is reported once, of resets and losses only the gravest, before all others.
+// is reported once, of resets and losses only the gravest, before all others. Who watches
+// the nexus is told (Nexus.Watch).
 func (p *Path) Raise(ua *sense.Error) {
+	if !p.establish(ua) {
+		return
+	}
+	if f := p.nexus.watch.Load(); f != nil {
+		(*f)(p, ua)
+	}
+}
+
+func (p *Path) establish(ua *sense.Error) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	rank := precedence(ua.Code)
@@ -33,7 +43,7 @@ func (p *Path) Raise(ua *sense.Error) {
 	})
 	switch {
 	case told:
-		return
+		return false
 	case rank == 0:
 		p.ua = append(p.ua, ua)
 	default:
@@ -41,6 +51,7 @@ func (p *Path) Raise(ua *sense.Error) {
 		p.ua = slices.Insert(p.ua, 0, ua)
 	}
 	p.pending.Store(int32(len(p.ua)))
+	return true
 }
 
 // takeUA is the unit attention to report, nil when none waits. It is cleared unless
