@@ -48,12 +48,15 @@ type Targate struct {
 	Portal string // host:port
 	Config string // path of the configuration file
 	Dir    string // where relative paths of the configuration lie
+
+	more []string // portals after the first
 }
 
 // TargateOptions says how to start targate.
 type TargateOptions struct {
 	Dir    string   // an existing directory
 	Portal string   // host:port; default a free port of the loopback
+	More   []string // portals after the first, as the configuration writes them
 	Config string   // YAML from `devices:` on; the head is written by Start
 	Prefix []string // a command to run it by, such as taskset -c 1
 	Env    []string
@@ -72,7 +75,7 @@ func StartTargate(o TargateOptions) (*Targate, error) {
 		}
 		o.Portal = fmt.Sprintf("127.0.0.1:%d", port)
 	}
-	t := &Targate{Portal: o.Portal, Dir: o.Dir, Config: filepath.Join(o.Dir, "targate.yaml")}
+	t := &Targate{Portal: o.Portal, Dir: o.Dir, Config: filepath.Join(o.Dir, "targate.yaml"), more: o.More}
 	if err := t.Write(o.Config); err != nil {
 		return nil, err
 	}
@@ -87,7 +90,8 @@ func StartTargate(o TargateOptions) (*Targate, error) {
 
 // Write replaces the configuration file; Apply makes the daemon follow it.
 func (t *Targate) Write(config string) error {
-	head := fmt.Sprintf("version: 1\nstate_dir: ./state\niscsi: {portals: [%q]}\napi: {listen: [\"unix:./%s\"]}\n", t.Portal, socket)
+	portals := strings.Join(append([]string{fmt.Sprintf("%q", t.Portal)}, t.more...), ", ")
+	head := fmt.Sprintf("version: 1\nstate_dir: ./state\niscsi: {portals: [%s]}\napi: {listen: [\"unix:./%s\"]}\n", portals, socket)
 	return os.WriteFile(t.Config, []byte(head+config), 0o644)
 }
 

@@ -27,6 +27,11 @@ type Command struct {
 	// NoImmediateData sends everything on R2T or unsolicited even if immediate
 	// data was agreed.
 	NoImmediateData bool
+	// HoldData leaves the R2Ts to the caller: NextR2T gives them, DataOut answers.
+	HoldData bool
+	// EDTL, when not 0, is the Expected Data Transfer Length instead of what In and
+	// Out say; Out may be shorter or longer than it.
+	EDTL uint32
 }
 
 // Result is the outcome of a command that the target carried out.
@@ -112,6 +117,9 @@ func (s *Session) Start(c *Command) (*Task, error) {
 			p.AHS = appendReadLength(p.AHS, c.In)
 		}
 	}
+	if c.EDTL != 0 {
+		edtl = int(c.EDTL)
+	}
 	p.PutU32(20, uint32(edtl))
 
 	first := min(s.Params.FirstBurst, len(c.Out))
@@ -127,11 +135,31 @@ func (s *Session) Start(c *Command) (*Task, error) {
 	if err := s.start(p, t, more); err != nil {
 		return nil, err
 	}
-	if len(c.Out) > 0 {
+	if len(c.Out) > 0 && !c.HoldData {
 		go t.solicited(p.BHS[8:16])
 	}
 	return t, nil
 }
+
+// NextR2T waits for an R2T of a task with HoldData.
+func (t *Task) NextR2T(ctx context.Context) (*PDU, error) {
+	select {
+	case p := <-t.r2t:
+		return p, nil
+	case <-t.done:
+		return nil, fmt.Errorf("task %#x ended without another R2T: %w", t.ITT, t.err)
+	case <-ctx.Done():
+		return nil, fmt.Errorf("R2T of task %#x: %w", t.ITT, ctx.Err())
+	}
+}
+
+// DataOut answers an R2T of a task with HoldData, in order and with a final PDU.
+func (t *Task) DataOut(r2t *PDU) error {
+	return t.dataOut(int(r2t.U32(40)), int(r2t.U32(44)), r2t.TTT(), r2t.BHS[8:16])
+}
+
+// Ended is closed when the task has its response, or will have none.
+func (t *Task) Ended() <-chan struct{} { return t.done }
 
 // appendExtendedCDB adds the bytes of a CDB after the sixteenth (RFC 7143,
 // 11.2.2.3).

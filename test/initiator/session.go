@@ -55,7 +55,11 @@ type Task struct {
 	err   error
 	final *PDU // the response
 	done  chan struct{}
+	sn    uint32 // CmdSN
 }
+
+// CmdSN is the number that the request was sent with.
+func (t *Task) CmdSN() uint32 { return t.sn }
 
 // maxR2T bounds the R2Ts of one task that wait to be answered; DefaultKeys allow 8.
 const maxR2T = 64
@@ -83,6 +87,7 @@ func (s *Session) start(p *PDU, t *Task, more func() error) error {
 	p.PutU32(16, t.ITT)
 	p.PutU32(24, s.cmdSN)
 	p.PutU32(28, s.expStatSN)
+	t.sn = s.cmdSN
 	if !immediate {
 		s.cmdSN++
 	}

@@ -38,13 +38,8 @@ const (
 // referenced and refCmdSN name the task of ABORT TASK, QUERY TASK and TASK
 // REASSIGN; they are NoTag and 0 for the others.
 func (s *Session) TMF(ctx context.Context, function uint8, lun uint16, referenced, refCmdSN uint32) (uint8, error) {
-	p := new(PDU)
-	p.BHS[0], p.BHS[1] = OpTaskMgmt|Immediate, Final|function
-	p.PutLUN(lun)
-	p.PutU32(20, referenced)
-	p.PutU32(32, refCmdSN)
-	t := new(Task)
-	if err := s.start(p, t, nil); err != nil {
+	t, err := s.StartTMF(function, lun, referenced, refCmdSN)
+	if err != nil {
 		return 0, err
 	}
 	r, err := t.Wait(ctx)
@@ -67,4 +62,21 @@ func (s *Session) Forget(t *Task) {
 		t.err = fmt.Errorf("initiator: task %#x was aborted", t.ITT)
 		close(t.done)
 	}
+}
+
+// StartTMF is TMF without the wait: the response PDU is that of the task.
+func (s *Session) StartTMF(function uint8, lun uint16, referenced, refCmdSN uint32) (*Task, error) {
+	p := new(PDU)
+	p.BHS[0], p.BHS[1] = OpTaskMgmt|Immediate, Final|function
+	p.PutLUN(lun)
+	p.PutU32(20, referenced)
+	p.PutU32(32, refCmdSN)
+	return s.Request(p)
+}
+
+// Request sends any request that has an Initiator Task Tag and whose response has the
+// same one. Tag and numbers are filled in.
+func (s *Session) Request(p *PDU) (*Task, error) {
+	t := new(Task)
+	return t, s.start(p, t, nil)
 }
