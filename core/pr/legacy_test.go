@@ -57,6 +57,22 @@ func TestReserveLost(t *testing.T) {
 	l.c.conflict(reserve6, nil)
 }
 
+// TestReserveNexusReset: I_T NEXUS RESET ends the reservation of its nexus alone (SPC-2,
+// 5.5.1), and not what the nexus registered (SPC-6, 5.14.1).
+func TestReserveNexusReset(t *testing.T) {
+	l := newLab(t, nil)
+	l.a.good(reserve6, nil)
+	l.service.NexusLost(l.b.Nexus())
+	l.c.conflict(reserve6, nil)
+	l.service.NexusLost(l.a.Nexus())
+	l.a.wantUA(sense.NexusLoss)
+	l.c.good(reserve6, nil)
+	l.c.good(release6, nil)
+	l.a.join(1)
+	l.service.NexusLost(l.a.Nexus())
+	l.c.wantKeys(1)
+}
+
 // TestReserveAfterLoss: a RESERVE that is carried out when its nexus is gone already
 // reserves nothing, since nothing would end that.
 func TestReserveAfterLoss(t *testing.T) {

@@ -122,6 +122,8 @@ func (p *params) parseMove(list []byte) error {
 	}
 	ip, size, err := parseTransportID(list[offMoveID : offMoveID+int(n)])
 	switch {
+	case n == 0:
+		return sense.Param(offMoveIDLen)
 	case err != nil, ip.Session == "": // a device is no port (SPC-6, 7.6.4.7)
 		return sense.Param(offMoveID)
 	case size != int(n): // one, and no more

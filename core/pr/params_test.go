@@ -85,7 +85,7 @@ func TestParameterList(t *testing.T) {
 		{"TransportID of a device that nobody knows", func() ([]byte, []byte) {
 			return outIDs(0, 2, 0, core.InitiatorPort{Name: "iqn.2026-11.org.targate:x"})
 		}, with(0, 0), 28},
-		{"move: no TransportID", move, with(23, 0), 24},
+		{"move: no TransportID", move, with(23, 0), 20},
 		{"move: TransportID cut", move, long(44), length},
 		{"move: two TransportIDs", func() ([]byte, []byte) {
 			cdb, list := move()
