@@ -13,7 +13,7 @@ import (
 // TestExtendedCopy copies between three disks in every direction, and compares all of
 // all disks with what they should hold then.
 func TestExtendedCopy(t *testing.T) {
-	for _, tt := range []struct {
+	for i, tt := range []struct {
 		name     string
 		at       int // LUN that gets the command
 		targets  []int
@@ -37,28 +37,30 @@ func TestExtendedCopy(t *testing.T) {
 		{"segments", 0, []int{0, 1}, [][]byte{blocks(0, 0, 1, 10, 0, 20), blocks(0, 0, 1, 10, 10, 30)}, 0, 1, 0, 20 * 512, 20 * 512},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			for name, target := range map[string]func(*disk) []byte{"NAA": (*disk).naaTarget, "T10": (*disk).t10Target} {
-				r := newRig(t, shape{}, shape{}, shape{blockSize: 4096})
-				var want [3][]byte
-				for i, d := range r.disks {
-					want[i] = d.bytes(0, diskBytes)
+			r := newRig(t, shape{}, shape{}, shape{blockSize: 4096})
+			var want [3][]byte
+			for i, d := range r.disks {
+				want[i] = d.bytes(0, diskBytes)
+			}
+			copy(want[tt.dst][tt.to:tt.to+tt.n], want[tt.src][tt.from:tt.from+tt.n])
+			var targets [][]byte
+			for _, lun := range tt.targets {
+				target := (*disk).naaTarget
+				if i%2 == 1 {
+					target = (*disk).t10Target
 				}
-				copy(want[tt.dst][tt.to:tt.to+tt.n], want[tt.src][tt.from:tt.from+tt.n])
-				var targets [][]byte
-				for _, lun := range tt.targets {
-					targets = append(targets, target(r.disks[lun]))
-				}
-				if res := r.copy1(tt.at, list1(1, 0, targets, tt.segments)); !res.Good() {
-					t.Fatalf("%s: %v", name, res)
-				}
-				for i := range r.disks {
-					r.want(i, 0, want[i])
-				}
-				st := r.good(tt.at, statusCDB1(saStatusLID1, 1), nil)
-				if st[4] != completed || int(binary.BigEndian.Uint16(st[5:])) != len(tt.segments) ||
-					st[7] != unitBytes || int(binary.BigEndian.Uint32(st[8:])) != tt.n {
-					t.Errorf("%s: status % x", name, st)
-				}
+				targets = append(targets, target(r.disks[lun]))
+			}
+			if res := r.copy1(tt.at, list1(1, 0, targets, tt.segments)); !res.Good() {
+				t.Fatal(res)
+			}
+			for i := range r.disks {
+				r.want(i, 0, want[i])
+			}
+			st := r.good(tt.at, statusCDB1(saStatusLID1, 1), nil)
+			if st[4] != completed || int(binary.BigEndian.Uint16(st[5:])) != len(tt.segments) ||
+				st[7] != unitBytes || int(binary.BigEndian.Uint32(st[8:])) != tt.n {
+				t.Errorf("status % x", st)
 			}
 		})
 	}
