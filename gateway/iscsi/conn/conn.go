@@ -30,8 +30,11 @@ import (
 )
 
 const (
-	// recvLen is the receive buffer: many PDUs arrive with one system call.
+	// recvLen is the receive buffer: many PDUs arrive with one system call. recvMin is what
+	// it is when the byte budget is used up: room for two of the largest PDUs that are
+	// not placed elsewhere (placeMin and all headers).
 	recvLen = 256 << 10
+	recvMin = 32 << 10
 	// placeMin is the data segment from which on, when it has not arrived wholly, the
 	// rest is received where it belongs instead of through the receive buffer.
 	placeMin = 8 << 10
@@ -167,7 +170,9 @@ func (c *Conn) Do(f func(*session.Session)) {
 
 func (c *Conn) acquire() {
 	if c.in == nil {
-		c.in = c.pool.Must(recvLen)
+		if c.in = c.pool.Get(recvLen); c.in == nil {
+			c.in = c.pool.Must(recvMin)
+		}
 		c.r, c.w = 0, 0
 	}
 }
@@ -195,8 +200,10 @@ func (c *Conn) abandon() {
 
 // step is run by RawConn.Read whenever the socket may be readable. It returns false to
 // wait for more. A read that did not fill its room has emptied the socket, and the poller
-// is edge triggered, so what comes later wakes us: there is no need to read again only to
-// be told EAGAIN (epoll(7)).
+// is edge triggered, so later data wakes us: there is no need to read again only to be
+// told EAGAIN (epoll(7)). The end of the stream may hide behind that data, though, and
+// makes no edge of its own. So the second read is left out only when something was sent:
+// a peer that is gone answers that with a reset, which wakes us.
 func (c *Conn) step(fd uintptr) bool {
 	for {
 		n, room, err := c.recv(fd)
@@ -218,11 +225,12 @@ func (c *Conn) step(fd uintptr) bool {
 		if c.err = c.werr; c.err == nil {
 			c.err = c.parse()
 		}
+		sent := c.s.Out().Size() > 0
 		c.finishBatch()
 		if c.err != nil {
 			return true
 		}
-		if n < room {
+		if n < room && sent {
 			c.release()
 			return false
 		}

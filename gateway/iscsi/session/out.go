@@ -9,7 +9,10 @@ import (
 // arenaLen is the size of the buffer that headers and small payloads are built in.
 // 32 answers of 4 KiB fit: at queue depth 32 a whole batch leaves as one contiguous
 // write. docs/performance.md has the figures.
-const arenaLen = 256 << 10
+const (
+	arenaLen = 256 << 10
+	arenaMin = 16 << 10
+)
 
 // Out is what a session wants to send, in order: bytes of its arena, and slices
 // that are owned by others until they have left. The connection takes the slices
@@ -49,9 +52,11 @@ func (o *Out) grow(n int) {
 	if o.arena != nil {
 		o.held = append(o.held, holder{buf: o.arena})
 	}
-	// A connection cannot speak without this buffer, so the budget does not refuse it;
-	// there is one for each connection that has something to say.
-	o.arena = o.pool.Must(max(n, arenaLen))
+	// A connection cannot speak without this buffer, so it gets one in any case: a small
+	// one when the budget is used up.
+	if o.arena = o.pool.Get(max(n, arenaLen)); o.arena == nil {
+		o.arena = o.pool.Must(max(n, arenaMin))
+	}
 	o.n, o.start = 0, 0
 }
 
