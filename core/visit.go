@@ -55,14 +55,11 @@ func (p *Path) Visit(ctx context.Context, cdb, out, in []byte) (n int, err error
 	return n, err
 }
 
-// collect puts the Data-In, lent or made in in, into in.
+// collect puts lent Data-In into in, where any other is already, and says how much it is.
 func (c *Command) collect(in []byte) int {
-	n := 0
+	n := len(c.In)
 	for _, b := range c.Lent {
 		n += copy(in[n:], b)
-	}
-	if c.Lent == nil && c.Moved() > 0 && len(c.In) > 0 {
-		n = len(c.In)
 	}
 	return min(n, c.Moved())
 }
