@@ -14,6 +14,8 @@ const (
 	invalidFieldInIU    sense.Code = 0x0e03
 	mediumFormatCorrupt sense.Code = 0x3100
 	formatFailed        sense.Code = 0x3101
+	appTagCheckFailed   sense.Code = 0x1002
+	refTagCheckFailed   sense.Code = 0x1003
 )
 
 // storeError is the only place where a store's error becomes sense data. off is the

@@ -50,6 +50,17 @@ type Config struct {
 	// ThirdPartyCopy need not be set for VPD page 8Fh, whose presence says it too.
 	TPGS           func() uint8
 	ThirdPartyCopy func() bool
+	// Protection, when not nil, is a device that supports protection information.
+	Protection *Protection
+}
+
+// Protection is what a device says of its protection information to the primary
+// commands: PROTECT of the standard INQUIRY data is 1.
+type Protection struct {
+	SPT    uint8 // SUPPORTED PROTECTION TYPE of VPD page 86h (SPC-6, table 479)
+	Checks uint8 // GRD_CHK, APP_CHK and REF_CHK of VPD page 86h: bits 2, 1 and 0
+	// Apply takes ATO and DPICZ of the Control mode page, which can be changed.
+	Apply func(ato, dpicz bool)
 }
 
 // Header is what the mode parameter header carries, and the block descriptor

@@ -20,6 +20,7 @@ const (
 	dataFormat = 0x02 // byte 3
 	tpgsShift  = 4    // byte 5
 	threePC    = 0x08 // byte 5
+	protect    = 0x01 // byte 5
 	multiP     = 0x10 // byte 6
 	cmdQue     = 0x02 // byte 7
 
@@ -77,6 +78,9 @@ func (d *Device) standardInquiry(c *core.Command) []byte {
 	b[5] = d.tpgs() & 3 << tpgsShift
 	if d.cfg.ThirdPartyCopy != nil && d.cfg.ThirdPartyCopy() || d.hasVPD(pageThirdPartyCopy) {
 		b[5] |= threePC
+	}
+	if d.cfg.Protection != nil {
+		b[5] |= protect
 	}
 	b[6] = multiP
 	b[7] = cmdQue

@@ -161,6 +161,7 @@ func (d *Device) Mode(code, sub uint8) []byte {
 const (
 	tst      = 0xe0 // byte 2
 	tstNexus = 0x20 // each I_T nexus has a task set
+	dpicz    = 0x08 // byte 2: no checks where the PROTECT field is zero
 	dSense   = 0x04 // byte 2
 	gltsd    = 0x02 // byte 2: log parameters are not saved
 	qam      = 0xf0 // byte 3
@@ -168,6 +169,7 @@ const (
 	qErr     = 0x06 // byte 3
 	uaIntlck = 0x30 // byte 4
 	swp      = 0x08 // byte 4
+	ato      = 0x80 // byte 5: the application tag is the application's
 	tas      = 0x40 // byte 5
 )
 
@@ -187,7 +189,14 @@ func (d *Device) controlPages() []ModePage {
 			d.control.QErr.Store(uint32(b[3]&qErr) >> 1)
 			d.control.Interlock.Store(uint32(b[4]&uaIntlck) >> 4)
 			d.control.SetOrder(b[2]&tst == tstNexus, b[3]&qam == 0)
+			if pi := d.cfg.Protection; pi != nil {
+				pi.Apply(b[5]&ato != 0, b[2]&dpicz != 0)
+			}
 		},
+	}
+	if d.cfg.Protection != nil {
+		control.Changeable[2] |= dpicz
+		control.Changeable[5] |= ato
 	}
 	if d.cfg.CanProtect {
 		control.Changeable[4] |= swp

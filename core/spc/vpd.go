@@ -140,6 +140,8 @@ func (d *Device) deviceIdentification(b []byte, c *core.Command) []byte {
 
 // Fields of page 86h (SPC-6, 7.7.7).
 const (
+	sptShift = 3 // byte 4
+
 	headSup = 0x04 // byte 5
 	ordSup  = 0x02
 	simpSup = 0x01
@@ -150,6 +152,9 @@ const (
 
 func (d *Device) extendedInquiry(b []byte, _ *core.Command) []byte {
 	p := make([]byte, 64)
+	if pi := d.cfg.Protection; pi != nil {
+		p[4] = pi.SPT<<sptShift | pi.Checks
+	}
 	p[5] = headSup | ordSup | simpSup
 	if d.cfg.VolatileCache {
 		p[6] = vSup
