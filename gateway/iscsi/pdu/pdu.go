@@ -178,6 +178,14 @@ func (h *BHS) SetTimes(wait, retain uint16) {
 	binary.BigEndian.PutUint16(h[42:], retain)
 }
 
+// SetAsyncEvent writes the AsyncEvent of an Asynchronous Message and its parameters 1 to 3.
+func (h *BHS) SetAsyncEvent(event byte, params [3]uint16) {
+	h[36] = event
+	for i, v := range params {
+		binary.BigEndian.PutUint16(h[38+2*i:], v)
+	}
+}
+
 // PDU is one received unit. The slices lie in the receiver's buffer and are valid
 // until Accept returns, unless Buf is set: then Data lies in Buf, which the
 // receiver of the PDU owns.

@@ -43,6 +43,9 @@ type task struct {
 	nR2T      int
 	failed    bool // the outcome is set; only the data phase is left to swallow
 	outstands bool // in Session.tasks
+	managed   bool // a function of this session aborts it with others
+	single    bool // ABORT TASK of this session aborts it
+	lingers   bool // aborted, and its R2Ts are still to be answered
 	holds     int  // bytes of OutBuf that count in Session.held
 
 	tmf  *tmfResult // a function to answer once this task is answered
@@ -74,6 +77,7 @@ func (s *Session) recycle(t *task) {
 	t.inline, t.room = false, false
 	t.want, t.got, t.asked, t.unsolGot = 0, 0, 0, 0
 	t.unsol, t.failed, t.outstands = false, false, false
+	t.managed, t.single, t.lingers = false, false, false
 	t.dataSN, t.r2tSN, t.nR2T = 0, 0, 0
 	t.tmf = nil
 	t.next = s.free
@@ -472,18 +476,27 @@ func (s *Session) submit(t *task) {
 
 // finish answers an outstanding task and forgets it.
 func (s *Session) finish(t *task) {
+	if t.managed && t.Status == scsi.TaskAborted && s.linger(t) {
+		return
+	}
 	if t.outstands {
 		delete(s.tasks, t.itt)
 		t.outstands = false
 	}
 	s.unhold(t)
+	if t.Status == scsi.TaskAborted {
+		s.terminated(t)
+	}
 	if s.closed || t.Status == scsi.TaskAborted && !t.TellAborted {
 		s.dropBuffers(t)
 	} else {
 		s.respond(t)
 	}
-	tmf := t.tmf
+	tmf, lingered := t.tmf, t.lingers
 	s.recycle(t)
+	if lingered {
+		s.lingered()
+	}
 	if tmf != nil {
 		s.answerTMF(*tmf)
 	}

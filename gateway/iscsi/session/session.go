@@ -30,10 +30,13 @@ type Config struct {
 	StatSN pdu.Serial // the first one to send
 	// Notify is called from any goroutine when Drain has something to do.
 	Notify func()
+	// ColdReset ends the other sessions of the target, after TARGET COLD RESET. It may be
+	// nil, and does not wait.
+	ColdReset func()
 }
 
-// ErrClosed ends a session in good order: the peer logged out and the answer is
-// queued. The connection sends what is pending and closes.
+// ErrClosed ends a session in good order: the peer logged out, or reset the target, and
+// the answer is queued. The connection sends what is pending and closes.
 var ErrClosed = errors.New("logged out")
 
 // ErrProtocol is wrapped by what Accept returns when the peer broke a rule that ends
@@ -59,19 +62,28 @@ type Session struct {
 	placing *task    // the connection receives into its buffer
 	orphan  *buf.Buf // such a buffer whose task has ended
 
+	plugged    map[pdu.Serial]struct{} // numbers in the window taken for received
+	lingering  int                     // tasks that linger
+	impatience int                     // calls of Tick that saw them
+	fenced     []tmfResult             // to be answered when none lingers
+
+	terminations []scsi.LUN // to be told of by Drain
+
 	pingTTT   uint32 // of the NOP-In that we wait for an answer to, or NoTag
 	closing   bool   // a logout waits for the tasks to end
 	logout    [16]byte
 	logoutITT uint32
 	loggedOut bool
+	ending    bool // after TARGET COLD RESET
 	closed    bool
 	quiet     chan struct{} // closed when the last task is gone after Close
 
-	ready atomic.Int32 // number of entries below
-	mu    sync.Mutex   // guards done, tmfs
-	done  []*task
-	tmfs  []tmfResult
-	spare []*task // the other half of the double buffer of done
+	ready  atomic.Int32 // number of entries below
+	mu     sync.Mutex   // guards done, tmfs, events
+	done   []*task
+	tmfs   []tmfResult
+	events []event
+	spare  []*task // the other half of the double buffer of done
 }
 
 // New makes a session that is past its login.
@@ -125,8 +137,14 @@ func (s *Session) number(p *pdu.PDU) (ok bool, err error) {
 				return false, nil // the window is closed
 			}
 			s.expCmdSN++
+			if len(s.plugged) != 0 {
+				s.skipPlugged()
+			}
 		}
 		return true, nil
+	}
+	if _, ok := s.plugged[sn]; ok {
+		return false, nil // was aborted before it came
 	}
 	if sn.Before(s.expCmdSN) || s.maxCmdSN.Before(sn) {
 		return false, nil // outside the window: silently ignored
@@ -306,8 +324,8 @@ func (s *Session) Drain() error {
 		return nil
 	}
 	s.mu.Lock()
-	done, tmfs := s.done, s.tmfs
-	s.done, s.tmfs = s.spare[:0], nil
+	done, tmfs, events := s.done, s.tmfs, s.events
+	s.done, s.tmfs, s.events = s.spare[:0], nil, nil
 	s.ready.Store(0)
 	s.mu.Unlock()
 	for i, t := range done {
@@ -315,11 +333,20 @@ func (s *Session) Drain() error {
 		s.finish(t)
 	}
 	s.spare = done[:0]
+	s.sendTerminations()
 	for _, r := range tmfs {
 		s.answerTMF(r)
 	}
+	for _, e := range events {
+		if !s.closed {
+			s.sendEvent(e)
+		}
+	}
 	if s.closed && len(s.tasks) == 0 {
 		s.markQuiet()
+	}
+	if s.ending && !s.closed {
+		return ErrClosed
 	}
 	return s.maybeLogout()
 }

@@ -79,6 +79,8 @@ type lab struct {
 	s    *Session
 	dev  *device
 	pool *buf.Pool
+	unit *core.Unit
+	cold bool // the hook of TARGET COLD RESET was called
 	wake chan struct{}
 	err  error
 }
@@ -107,6 +109,10 @@ func (l *lab) start(args []datadriven.CmdArg) {
 			window = n
 		case "pool":
 			limit = int64(n)
+		case "level":
+			p.ProtocolLevel = uint8(n)
+		case "reporting":
+			p.TaskReporting = login.FastAbort
 		case "digests":
 			p.HeaderDigest, p.DataDigest = true, true
 		default:
@@ -122,6 +128,7 @@ func (l *lab) start(args []datadriven.CmdArg) {
 	if err != nil {
 		l.t.Fatal(err)
 	}
+	l.unit = u
 	nx := core.NewNexus(core.InitiatorPort{Name: "iqn.2026-11.test:i"}, &core.TargetPort{})
 	nx.SetLUNs(map[scsi.LUN]core.Mapping{0: {Unit: u}, 1: {Unit: u, ReadOnly: true}}, false)
 	for _, p := range nx.Paths() { // the map is new, not changed
@@ -132,8 +139,32 @@ func (l *lab) start(args []datadriven.CmdArg) {
 		CmdSN: 1, StatSN: 100, Notify: func() { l.wake <- struct{}{} },
 		Text: &text.Exchange{Answer: func(q []byte) ([]byte, error) {
 			return append([]byte("Answer="), q...), nil
-		}}})
+		}}, ColdReset: func() { l.cold = true }})
+	nx.Watch(l.s.Attention)
 	l.err = nil
+}
+
+// other is a task management function of another initiator.
+func (l *lab) other(fn string) {
+	nx := core.NewNexus(core.InitiatorPort{Name: "iqn.2026-11.test:other"}, &core.TargetPort{})
+	nx.SetLUNs(map[scsi.LUN]core.Mapping{0: {Unit: l.unit}}, false)
+	done := func() {}
+	switch fn {
+	case "clear":
+		nx.Path(0).ClearTaskSet(done)
+	case "reset":
+		nx.Path(0).Reset(done)
+	}
+	nx.Close()
+	l.err = l.s.Drain()
+}
+
+// drain waits until there is something for Drain.
+func (l *lab) drain() {
+	for !l.s.HasDone() {
+		<-l.wake
+	}
+	l.err = l.s.Drain()
 }
 
 // drainUA takes pending unit attentions as REQUEST SENSE does.
@@ -236,6 +267,7 @@ func build(name string, f line) *pdu.PDU {
 	case "tmf":
 		flags |= byte(f.num("fn", 1))
 		h.SetReferencedTag(f.num("rtt", pdu.NoTag))
+		h.SetRefCmdSN(pdu.Serial(f.num("refsn", 0)))
 	case "logout":
 		flags |= byte(f.num("reason", 0))
 		h[20], h[21] = 0, 0
@@ -280,6 +312,10 @@ func (l *lab) output() string {
 		b = b[end:]
 		show(&out, h, data)
 		out.WriteByte('\n')
+	}
+	if l.cold {
+		out.WriteString("the other sessions end\n")
+		l.cold = false
 	}
 	if l.err != nil {
 		fmt.Fprintf(&out, "error: %v\n", l.err)
@@ -329,6 +365,22 @@ func show(w *strings.Builder, h *pdu.BHS, data []byte) {
 			fmt.Fprintf(w, " ttt=%d", h.TTT())
 		}
 		fmt.Fprintf(w, " statsn=%d", h.StatSN())
+	case pdu.Async:
+		fmt.Fprintf(w, " lun=%d event=%d params=%v statsn=%d", h.LUN(), h[36],
+			[]byte(h[38:44]), h.StatSN())
+		if len(data) > 0 {
+			e, err := sense.Parse(data[2:])
+			fmt.Fprintf(w, " sense=[%v]", e)
+			if err != nil || int(data[0])<<8|int(data[1]) != len(data)-2 {
+				fmt.Fprintf(w, " BAD SENSE %v", err)
+			}
+			data = nil
+		}
+	case pdu.TaskMgmtResp:
+		fmt.Fprintf(w, " response=%d statsn=%d", h.Response(), h.StatSN())
+		if info := h[8:11]; info[0] != 0 {
+			fmt.Fprintf(w, " info=%x", info)
+		}
 	default:
 		fmt.Fprintf(w, " response=%d statsn=%d", h.Response(), h.StatSN())
 	}
@@ -372,6 +424,10 @@ func residuals(w *strings.Builder, h *pdu.BHS) {
 //	running n=N              waits until N held commands run
 //	let lba=N                lets the one at LBA N go and answers it
 //	ping                     the housekeeper's NOP-In
+//	tick                     the housekeeper's clock
+//	other fn=clear|reset     CLEAR TASK SET or LOGICAL UNIT RESET of another initiator
+//	capacity                 the capacity of the disk changes, which LUN 1 knows
+//	logout, drop             an administrator asks for it
 //	close                    the connection is lost; prints what is still outstanding
 func TestSession(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
@@ -410,6 +466,22 @@ func TestSession(t *testing.T) {
 			case "ping":
 				ok := l.s.Ping()
 				return fmt.Sprintf("%v\n%s", ok, l.output())
+			case "tick":
+				l.s.Tick()
+				return l.output()
+			case "other":
+				l.other(d.CmdArgs[0].Vals[0])
+				return l.output()
+			case "capacity":
+				l.unit.Raise(sense.New(sense.UnitAttention, sense.CapacityChanged), l.s.nexus.Path(1))
+				l.drain()
+				return l.output()
+			case "logout":
+				l.s.RequestLogout(5)
+				return l.output()
+			case "drop":
+				l.s.Dropping()
+				return l.output()
 			case "close":
 				quiet := l.s.Close()
 				var out strings.Builder

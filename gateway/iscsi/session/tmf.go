@@ -3,11 +3,13 @@ package session
 import (
 	"sync/atomic"
 
+	"github.com/targate/targate/core"
 	"github.com/targate/targate/core/scsi"
+	"github.com/targate/targate/gateway/iscsi/login"
 	"github.com/targate/targate/gateway/iscsi/pdu"
 )
 
-// Task management functions (RFC 7143, 11.5.1).
+// Task management functions (RFC 7143, 11.5.1; RFC 7144 for those from 9 on).
 const (
 	tmfAbortTask       = 1
 	tmfAbortTaskSet    = 2
@@ -17,24 +19,35 @@ const (
 	tmfTargetWarmReset = 6
 	tmfTargetColdReset = 7
 	tmfTaskReassign    = 8
+	tmfQueryTask       = 9
+	tmfQueryTaskSet    = 10
+	tmfNexusReset      = 11
+	tmfQueryAsyncEvent = 12
 )
 
-// Responses to them (RFC 7143, 11.6.1).
+// Responses to them (RFC 7143, 11.6.1; RFC 7144).
 const (
 	tmfComplete     = 0
 	tmfNoTask       = 1
 	tmfNoLUN        = 2
 	tmfNoReassign   = 4
 	tmfNotSupported = 5
+	tmfSucceeded    = 7 // of a query: yes
 	tmfRejected     = 255
 )
+
+// scsiFeatures is the iSCSIProtocolLevel from which on RFC 7144 holds.
+const scsiFeatures = 2
 
 // tmfResult is a function to be answered.
 type tmfResult struct {
 	itt      uint32
+	fn       byte
 	response byte
-	task     *task // of ABORT TASK that found nothing running: answered after it
+	info     [3]byte // Additional Response Information (RFC 7144)
+	task     *task   // of ABORT TASK that found nothing running: answered after it
 	taskITT  uint32
+	many     bool // of a function that may abort many tasks: see linger
 }
 
 // taskMgmt carries out a task management function. The response leaves when no
@@ -52,48 +65,17 @@ func (s *Session) taskMgmt(p *pdu.PDU) error {
 	if err := s.Drain(); err != nil { // what has ended is not there to be aborted
 		return err
 	}
-	r := tmfResult{itt: p.ITT(), response: tmfComplete}
-	done := func() { s.tmfDone(r) }
-	fn := p.Function()
-	switch fn {
-	case tmfAbortTaskSet, tmfClearACA, tmfClearTaskSet, tmfLogicalUnitRst, tmfAbortTask:
-		path := s.nexus.Path(p.LUN())
-		if path.LUN == scsi.BadLUN {
-			r.response = tmfNoLUN
-			s.answerTMF(r)
-			return nil
-		}
-		switch fn {
-		case tmfAbortTask:
-			s.abortTask(p, r)
-		case tmfAbortTaskSet:
-			path.AbortTaskSet(done)
-		case tmfClearACA:
-			if !path.ClearACA(done) {
-				r.response = tmfRejected
-				s.answerTMF(r)
-			}
-		case tmfClearTaskSet:
-			path.ClearTaskSet(done)
-		case tmfLogicalUnitRst:
-			path.Reset(done)
-		}
-	case tmfTargetWarmReset, tmfTargetColdReset:
-		paths := s.nexus.Paths()
-		var left atomic.Int32
-		left.Store(int32(len(paths)) + 1)
-		one := func() {
-			if left.Add(-1) == 0 {
-				done()
-			}
-		}
-		for _, path := range paths {
-			path.Reset(one)
-		}
-		one()
-	case tmfTaskReassign:
+	r := tmfResult{itt: p.ITT(), fn: p.Function(), response: tmfComplete}
+	switch fn := r.fn; {
+	case fn == tmfTargetWarmReset, fn == tmfTargetColdReset:
+		s.manage(&r, nil)
+		s.resetAll(func() { s.tmfDone(r) })
+	case fn == tmfTaskReassign:
 		r.response = tmfNoReassign
 		s.answerTMF(r)
+	case fn >= tmfAbortTask && fn <= tmfLogicalUnitRst,
+		fn >= tmfQueryTask && fn <= tmfQueryAsyncEvent && s.params.ProtocolLevel >= scsiFeatures:
+		s.onUnit(p, r)
 	default:
 		r.response = tmfNotSupported
 		s.answerTMF(r)
@@ -101,14 +83,100 @@ func (s *Session) taskMgmt(p *pdu.PDU) error {
 	return s.Drain()
 }
 
-// abortTask looks the task up by its tag, then by RefCmdSN (RFC 7143, 11.5.1).
+// resetAll resets every logical unit that the nexus sees, then calls done. Those that
+// other initiators alone see are not this one's to reset.
+func (s *Session) resetAll(done func()) {
+	paths := s.nexus.Paths()
+	var left atomic.Int32
+	left.Store(int32(len(paths)) + 1)
+	one := func() {
+		if left.Add(-1) == 0 {
+			done()
+		}
+	}
+	for _, path := range paths {
+		path.Reset(one)
+	}
+	one()
+}
+
+// onUnit carries out a function that names a logical unit.
+func (s *Session) onUnit(p *pdu.PDU, r tmfResult) {
+	if r.fn == tmfNexusReset { // the LUN field is reserved
+		s.manage(&r, nil)
+		s.nexus.Reset(func() { s.tmfDone(r) })
+		return
+	}
+	path := s.nexus.Path(p.LUN())
+	if path.LUN == scsi.BadLUN {
+		r.response = tmfNoLUN
+		s.answerTMF(r)
+		return
+	}
+	switch r.fn {
+	case tmfAbortTask:
+		s.abortTask(p, r)
+		return
+	case tmfAbortTaskSet:
+		s.manage(&r, path.Unit())
+		path.AbortTaskSet(func() { s.tmfDone(r) })
+		return
+	case tmfClearTaskSet:
+		s.manage(&r, path.Unit())
+		path.ClearTaskSet(func() { s.tmfDone(r) })
+		return
+	case tmfLogicalUnitRst:
+		s.manage(&r, path.Unit())
+		path.Reset(func() { s.tmfDone(r) })
+		return
+	case tmfClearACA:
+		if path.ClearACA(func() { s.tmfDone(r) }) {
+			return
+		}
+		r.response = tmfRejected
+	case tmfQueryTask:
+		if t := s.tasks[p.ReferencedTag()]; t != nil && t.Path == path && !t.failed && t.Present() {
+			r.response = tmfSucceeded
+		}
+	case tmfQueryTaskSet:
+		if path.QueryTaskSet() {
+			r.response = tmfSucceeded
+		}
+	case tmfQueryAsyncEvent:
+		var pending bool
+		if r.info, pending = path.QueryAsyncEvent(); pending {
+			r.response = tmfSucceeded
+		}
+	}
+	s.answerTMF(r)
+}
+
+// manage notes which tasks of the session r is about to abort: those on u, all when u is
+// nil. What else ends aborted is another nexus's doing.
+func (s *Session) manage(r *tmfResult, u *core.Unit) {
+	r.many = true
+	for _, t := range s.tasks {
+		if u != nil && t.Path.Unit() != u || t.lingers {
+			continue
+		}
+		t.managed = true
+		if t.failed { // in no task set any more: only its data phase was left
+			t.Status = scsi.TaskAborted
+			s.finish(t)
+		}
+	}
+}
+
+// abortTask looks the task up by its tag, then by RefCmdSN (RFC 7143, 11.5.5 and 11.6.1).
 func (s *Session) abortTask(p *pdu.PDU, r tmfResult) {
 	t := s.tasks[p.ReferencedTag()]
 	switch {
 	case t != nil && t.failed: // only its data phase was left
+		t.single = true
 		s.give(t)
 		s.answerTMF(r)
 	case t != nil:
+		t.single = true
 		t.AbortTask(func(found bool) {
 			if !found { // it has ended; its answer goes first
 				r.response, r.task, r.taskITT = tmfNoTask, t, t.itt
@@ -116,11 +184,37 @@ func (s *Session) abortTask(p *pdu.PDU, r tmfResult) {
 			s.tmfDone(r)
 		})
 	default:
-		// With one connection every command below ExpCmdSN has been received, so it
-		// was answered; one in the window that is still to come would be "not yet
-		// arrived", which TCP's order excludes.
-		r.response = tmfNoTask
+		// A command that was received is not there any more, so it was answered. One in
+		// the window is taken for received, and ignored should it come.
+		if !s.plug(p.RefCmdSN(), p.CmdSN()) {
+			r.response = tmfNoTask
+		}
 		s.answerTMF(r)
+	}
+}
+
+// plug takes the CmdSN ref, which has not come, as received. It is false when ref lies
+// outside the command window, or not before the CmdSN of the task management function.
+func (s *Session) plug(ref, own pdu.Serial) bool {
+	if ref.Before(s.expCmdSN) || s.maxCmdSN.Before(ref) || !ref.Before(own) {
+		return false
+	}
+	if s.plugged == nil {
+		s.plugged = map[pdu.Serial]struct{}{}
+	}
+	s.plugged[ref] = struct{}{}
+	s.skipPlugged()
+	return true
+}
+
+// skipPlugged moves ExpCmdSN past the numbers that were taken for received.
+func (s *Session) skipPlugged() {
+	for {
+		if _, ok := s.plugged[s.expCmdSN]; !ok {
+			return
+		}
+		delete(s.plugged, s.expCmdSN)
+		s.expCmdSN++
 	}
 }
 
@@ -142,11 +236,71 @@ func (s *Session) answerTMF(r tmfResult) {
 		t.tmf = &r
 		return
 	}
+	if r.many && s.lingering > 0 {
+		s.fenced = append(s.fenced, r)
+		return
+	}
 	h := s.out.header()
 	h.SetOpcode(pdu.TaskMgmtResp)
 	h.SetFlags(pdu.Final)
 	h.SetResponse(r.response)
+	copy(h[8:], r.info[:])
 	h.SetITT(r.itt)
 	s.numbered(h)
 	s.out.endHeader(h)
+	if r.fn == tmfTargetColdReset { // all connections end (RFC 7143, 11.6.1)
+		s.ending = true
+		if s.cfg.ColdReset != nil {
+			s.cfg.ColdReset()
+		}
+	}
+}
+
+// linger keeps an aborted task for as long as the initiator owes it data. A function that
+// aborts many tasks is answered when the R2Ts of those of its own session were answered
+// (RFC 7143, 4.2.3.3); with TaskReporting=FastAbort it does not wait (4.2.3.4). Data for
+// tasks of other sessions, and of ABORT TASK, is discarded when it comes.
+func (s *Session) linger(t *task) bool {
+	if !t.managed || t.single || t.nR2T == 0 || s.closed || s.closing ||
+		s.params.TaskReporting == login.FastAbort {
+		return false
+	}
+	t.managed = false
+	s.dropBuffers(t)
+	t.failed, t.lingers = true, true
+	s.lingering++
+	s.impatience = 0
+	return true
+}
+
+// lingered counts a task less that lingers, and answers what waited for the last of them.
+func (s *Session) lingered() {
+	if s.lingering--; s.lingering > 0 {
+		return
+	}
+	fenced := s.fenced
+	s.fenced = nil
+	for _, r := range fenced {
+		s.answerTMF(r)
+	}
+}
+
+// patience is how many calls of Tick see a task that lingers.
+const patience = 2
+
+// Tick is called now and then, about every second. An initiator that sends no data for
+// tasks that it has had aborted gets the answer all the same: Linux with its default
+// node.session.iscsi.FastAbort=Yes does not, and has not negotiated it.
+func (s *Session) Tick() {
+	if s.lingering == 0 || s.closed {
+		return
+	}
+	if s.impatience++; s.impatience < patience {
+		return
+	}
+	for _, t := range s.tasks {
+		if t.lingers {
+			s.finish(t)
+		}
+	}
 }

@@ -1,0 +1,120 @@
+package session
+
+import (
+	"encoding/binary"
+
+	"github.com/targate/targate/core"
+	"github.com/targate/targate/core/scsi"
+	"github.com/targate/targate/core/sense"
+	"github.com/targate/targate/gateway/iscsi/login"
+	"github.com/targate/targate/gateway/iscsi/pdu"
+)
+
+// Events of an Asynchronous Message (RFC 7143, 11.9.1). Event 4, a negotiation that the
+// target asks for, has no use here: nothing that we would change is negotiable then.
+const (
+	asyncSCSI      = 0
+	asyncLogout    = 1
+	asyncDropAll   = 3 // of the session's connections, which is one
+	asyncTerminate = 5 // of the tasks of a logical unit
+)
+
+// maxEvents bounds the SCSI events that wait to be sent. One more is left to the unit
+// attention that it accompanies.
+const maxEvents = 64
+
+// event is a unit attention that the initiator shall learn of at once.
+type event struct {
+	lun scsi.LUN
+	ua  *sense.Error
+}
+
+// reported are the unit attentions that are sent as SCSI events too: those after which
+// an initiator that sends no command would go on with an old picture of the devices.
+func reported(c sense.Code) bool {
+	switch c {
+	case sense.ReportedLUNsDataHasChanged, sense.InquiryDataChanged,
+		sense.CapacityChanged, sense.AsymmetricStateChanged:
+		return true
+	}
+	return false
+}
+
+// Attention is for core.Nexus.Watch: it reports a unit attention by an Asynchronous
+// Message.
+func (s *Session) Attention(p *core.Path, ua *sense.Error) {
+	if !reported(ua.Code) {
+		return
+	}
+	s.mu.Lock()
+	full := len(s.events) >= maxEvents
+	if !full {
+		s.events = append(s.events, event{p.LUN, ua})
+		s.ready.Add(1)
+	}
+	s.mu.Unlock()
+	if !full {
+		// Notify may come to abort tasks and so raise unit attentions itself, and the
+		// caller holds the unit's lock.
+		go s.cfg.Notify()
+	}
+}
+
+// async queues an Asynchronous Message. params are Parameter1 to Parameter3.
+func (s *Session) async(code byte, lun scsi.LUN, params [3]uint16, data []byte) {
+	h := s.out.header()
+	h.SetOpcode(pdu.Async)
+	h.SetFlags(pdu.Final)
+	lun.Put(h.LUNBytes())
+	h.SetITT(pdu.NoTag)
+	s.numbered(h)
+	h.SetAsyncEvent(code, params)
+	s.out.small(h, data)
+}
+
+// sendEvent reports e as a SCSI event: SenseLength, then the sense data.
+func (s *Session) sendEvent(e event) {
+	b := e.ua.Append(make([]byte, 2, 2+sense.MaxLen), false)
+	binary.BigEndian.PutUint16(b, uint16(len(b)-2))
+	if len(b) <= int(s.params.MaxXmitDataSegmentLength) {
+		s.async(asyncSCSI, e.lun, [3]uint16{}, b)
+	}
+}
+
+// RequestLogout asks the initiator to log out within so many seconds.
+func (s *Session) RequestLogout(seconds uint16) {
+	if !s.closing && !s.closed {
+		s.async(asyncLogout, 0, [3]uint16{2: seconds}, nil)
+	}
+}
+
+// Dropping tells the initiator that the connection is about to be closed, and after how
+// many seconds it may come back.
+func (s *Session) Dropping() {
+	if !s.closed {
+		s.async(asyncDropAll, 0, [3]uint16{1: s.params.Time2Wait, 2: s.params.Time2Retain}, nil)
+	}
+}
+
+// terminated tells, with TaskReporting=FastAbort, that another nexus had t aborted (RFC
+// 7143, 4.2.3.4): one message for each logical unit whose tasks have ended since the last
+// call of Drain.
+func (s *Session) terminated(t *task) {
+	if s.params.TaskReporting != login.FastAbort || t.managed || t.single || s.closing || s.closed {
+		return
+	}
+	lun := t.Path.LUN
+	for _, l := range s.terminations {
+		if l == lun {
+			return
+		}
+	}
+	s.terminations = append(s.terminations, lun)
+}
+
+func (s *Session) sendTerminations() {
+	for _, l := range s.terminations {
+		s.async(asyncTerminate, l, [3]uint16{}, nil)
+	}
+	s.terminations = s.terminations[:0]
+}
