@@ -13,6 +13,7 @@ import (
 
 	"github.com/targate/targate/core"
 	"github.com/targate/targate/core/buf"
+	"github.com/targate/targate/core/copy"
 	"github.com/targate/targate/gateway/manage/config"
 	"github.com/targate/targate/gateway/manage/statedir"
 	"github.com/targate/targate/gateway/target"
@@ -70,6 +71,7 @@ type Manager struct {
 	applied time.Time
 	devices map[string]*device
 	closing map[string]chan struct{} // removed devices that are not closed yet
+	copies  *copy.Manager            // third-party copy between any two units
 	ports   *ports
 	closed  bool
 }
@@ -100,7 +102,7 @@ func New(o Options) (*Manager, error) {
 		return nil, err
 	}
 	return &Manager{o: o, log: o.Log, started: time.Now(), devices: map[string]*device{},
-		closing: map[string]chan struct{}{}, ports: p}, nil
+		closing: map[string]chan struct{}{}, ports: p, copies: copy.NewManager()}, nil
 }
 
 // Apply makes what runs match m and says what changed. The error is config.Faults
@@ -182,7 +184,8 @@ func (mg *Manager) openDevice(c config.Device) (*device, error) {
 		return nil, err
 	}
 	u, err := core.NewUnit(c.Name, h, core.UnitOptions{Log: mg.log,
-		State: savedValues{mg.o.State, deviceDir(c.Name) + "/saved/"}})
+		State:    savedValues{mg.o.State, deviceDir(c.Name) + "/saved/"},
+		Services: mg.services(c.Name, h)})
 	if err != nil {
 		return nil, errors.Join(err, h.Close())
 	}

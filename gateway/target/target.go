@@ -61,6 +61,23 @@ func (s *Spec) LUNsFor(initiator string) (m LUNMap, group string, ok bool) {
 	return s.LUNs, "", s.LUNs != nil
 }
 
+// Maps reports whether any LUN map of the target leads to the unit of that name.
+func (t *Target) Maps(unit string) bool {
+	spec := t.Spec()
+	maps := []LUNMap{spec.LUNs}
+	for _, g := range spec.Groups {
+		maps = append(maps, g.LUNs)
+	}
+	for _, m := range maps {
+		for _, w := range m {
+			if w.Unit.Name() == unit {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // Sessions are the target's live sessions, in no order.
 func (t *Target) Sessions() []*Session {
 	t.mu.Lock()
