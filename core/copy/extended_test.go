@@ -66,6 +66,25 @@ func TestExtendedCopy(t *testing.T) {
 	}
 }
 
+// TestThin: zeros take no space on a thin disk.
+func TestThin(t *testing.T) {
+	written := 0
+	r := newRig(t, shape{}, shape{hook: func(op string, _, n int64) error {
+		if op == "write" {
+			written += int(n)
+		}
+		return nil
+	}})
+	r.disks[0].Zero(chunkLen, 3*chunkLen, 0)
+	if res := r.copy1(0, r.whole(1)); !res.Good() {
+		t.Fatal(res)
+	}
+	r.want(1, 0, r.disks[0].bytes(0, diskBytes))
+	if written != diskBytes-3*chunkLen {
+		t.Errorf("%d bytes were written, want %d", written, diskBytes-3*chunkLen)
+	}
+}
+
 // TestNoList: a parameter list of no bytes is no error, and leaves no list identifier.
 func TestNoList(t *testing.T) {
 	r := newRig(t, shape{})
@@ -253,7 +272,7 @@ func TestFailureDetails(t *testing.T) {
 		}
 	}
 	d := r.good(0, statusCDB1(saFailure, 9), nil)
-	if len(d) < 60 || d[56] != checkCondition || int(binary.BigEndian.Uint16(d[58:])) != len(d)-60 {
+	if len(d) < 60 || d[56] != byte(scsi.CheckCondition) || int(binary.BigEndian.Uint16(d[58:])) != len(d)-60 {
 		t.Fatalf("details % x", d)
 	}
 	e, err := sense.Parse(d[60:])

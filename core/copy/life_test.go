@@ -212,7 +212,7 @@ func TestInProgress(t *testing.T) {
 		t.Error(res)
 	}
 	st = r.good(0, statusCDB(saStatusLID4, 3), nil)
-	if st[5] != terminated || st[12] != checkCondition || int(st[13]) != len(st)-32 {
+	if st[5] != terminated || st[12] != byte(scsi.CheckCondition) || int(st[13]) != len(st)-32 {
 		t.Errorf("status % x", st)
 	}
 	r.bad(0, abortCDB(3), nil, sense.IllegalRequest, sense.InvalidFieldInCDB)

@@ -50,18 +50,26 @@ func open(ctx context.Context, p *core.Path) (*medium, error) {
 	return m, nil
 }
 
+// Bits of byte 1 of WRITE SAME(16).
+const (
+	unmapBit = 0x08
+	ndobBit  = 0x01 // no Data-Out
+)
+
 // zeroFlags finds how u zeros, and that it may deallocate where u can.
 func zeroFlags(u *core.Unit) byte {
-	const (
-		unmap = 0x08
-		ndob  = 0x01
-	)
 	for _, r := range u.Rows() {
-		if r.Code == opWriteSame16 && r.Usage[1]&ndob != 0 {
-			return r.Usage[1]&unmap | ndob
+		if r.Code == opWriteSame16 && r.Usage[1]&ndobBit != 0 {
+			return r.Usage[1]&unmapBit | ndobBit
 		}
 	}
 	return 0
+}
+
+// ready says what keeps the disk at p from being read or written (TEST UNIT READY).
+func ready(ctx context.Context, p *core.Path) error {
+	_, err := p.Visit(ctx, make([]byte, 6), nil, nil)
+	return err
 }
 
 // sameUnit says whether two media are one.
@@ -87,8 +95,14 @@ func (m *medium) read(ctx context.Context, p []byte, off uint64) error {
 	return err
 }
 
-// write stores p at byte off.
+// zeros is what a disk without WRITE SAME is zeroed with, and what others are compared with.
+var zeros [chunkLen]byte
+
+// write stores p at byte off. A thin disk stays thin: it gets no blocks for zeros.
 func (m *medium) write(ctx context.Context, p []byte, off uint64) error {
+	if m.zeroFlags&unmapBit != 0 && bytes.Equal(p, zeros[:len(p)]) {
+		return m.zero(ctx, off, uint64(len(p)))
+	}
 	_, err := m.path.Visit(ctx, cdb16(opWrite16, 0, off/m.blockSize, uint64(len(p))/m.blockSize), p, nil)
 	return err
 }
@@ -198,14 +212,11 @@ func (s *Service) move(o *operation, dst *medium, dstOff uint64, src *medium, sr
 }
 
 // clean zeros n bytes.
-func (s *Service) clean(o *operation, dst *medium, off, n uint64) error {
+func clean(o *operation, dst *medium, off, n uint64) error {
 	const stride = 0xffff // blocks, the MAXIMUM WRITE SAME LENGTH of every disk
-	var zeros *[chunkLen]byte
 	most := stride * dst.blockSize
 	if dst.zeroFlags == 0 {
-		zeros, most = s.m.chunk(), chunkLen
-		clear(zeros[:])
-		defer s.m.chunks.Put(zeros)
+		most = chunkLen
 	}
 	for n > 0 {
 		if o.stopped() {
@@ -213,7 +224,7 @@ func (s *Service) clean(o *operation, dst *medium, off, n uint64) error {
 		}
 		k := min(n, most)
 		var err error
-		if zeros != nil {
+		if dst.zeroFlags == 0 {
 			err = dst.write(o.ctx, zeros[:k], off)
 		} else {
 			err = dst.zero(o.ctx, off, k)

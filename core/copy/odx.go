@@ -92,6 +92,9 @@ func (s *Service) populate(c *core.Command) error {
 	}
 	ctx, stop := follow(c)
 	defer stop()
+	if err := ready(ctx, c.Path); err != nil {
+		return err
+	}
 	m, err := open(ctx, c.Path)
 	if err != nil {
 		return err
@@ -233,7 +236,7 @@ func (s *Service) useToken(o *operation, dst *medium, spans []span, src *medium,
 			n := r.blocks
 			var err error
 			if t == nil {
-				err = s.clean(o, dst, r.lba*dst.blockSize, n*dst.blockSize)
+				err = clean(o, dst, r.lba*dst.blockSize, n*dst.blockSize)
 			} else {
 				var lba uint64
 				lba, n = from.run(n)

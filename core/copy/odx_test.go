@@ -90,6 +90,38 @@ func TestZeroToken(t *testing.T) {
 	r.want(0, 0, want)
 }
 
+// TestZeroWithoutWriteSame zeros a disk that cannot do it by itself.
+func TestZeroWithoutWriteSame(t *testing.T) {
+	r := newRig(t, shape{})
+	m := &medium{path: r.path(0), blockSize: 512, blocks: diskBytes / 512}
+	o := &operation{ctx: t.Context()}
+	want := r.disks[0].bytes(0, diskBytes)
+	clear(want[512 : 512+chunkLen+1024])
+	if err := clean(o, m, 512, chunkLen+1024); err != nil {
+		t.Fatal(err)
+	}
+	r.want(0, 0, want)
+	if n := o.bytes.Load(); n != chunkLen+1024 {
+		t.Errorf("%d bytes done", n)
+	}
+}
+
+// TestNotReady: a stopped disk makes no token, and is not written.
+func TestNotReady(t *testing.T) {
+	r := newRig(t, shape{}, shape{})
+	token := r.token(0, 0, span{0, 8})
+	stop := []byte{0x1b, 0, 0, 0, 0, 0}
+	r.good(0, stop, nil)
+	l := populateList(0, 0, 0, span{0, 8})
+	r.bad(0, tokenCDB(saPopulate, 1, len(l)), l, sense.NotReady, sense.InitializingCommandRequired)
+	if res := r.writeUsing(1, 1, writeList(0, 0, token, span{0, 8})); !thirdParty(res) {
+		t.Errorf("a source that is stopped: %v", res)
+	}
+	r.good(1, stop, nil)
+	w := writeList(0, 0, zeroToken(), span{0, 8})
+	r.bad(1, tokenCDB(saWriteToken, 1, len(w)), w, sense.NotReady, sense.InitializingCommandRequired)
+}
+
 // TestBackgroundToken: WRITE USING TOKEN with IMMED ends at once and goes on.
 func TestBackgroundToken(t *testing.T) {
 	d := newDoor()

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/targate/targate/core"
+	"github.com/targate/targate/core/scsi"
 	"github.com/targate/targate/core/sense"
 )
 
@@ -238,5 +239,5 @@ func (o *operation) outcome() (status uint8, data []byte) {
 	if errors.As(o.err, &st) {
 		return uint8(st), nil
 	}
-	return checkCondition, sense.Of(o.err).Append(nil, false)
+	return uint8(scsi.CheckCondition), sense.Of(o.err).Append(nil, false)
 }

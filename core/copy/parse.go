@@ -22,7 +22,6 @@ const (
 	inlineLengthExceeded sense.Code = 0x260b
 	invalidOperation     sense.Code = 0x260c
 	granularityViolation sense.Code = 0x260d
-	checkCondition       uint8      = 0x02
 )
 
 // Descriptor type codes (SPC-4, CSCD and segment descriptor type codes) and the lengths of descriptors.
