@@ -380,3 +380,19 @@ func TestGreedy(t *testing.T) {
 		c.Wait()
 	}
 }
+
+// BenchmarkCommand is what the core adds to a command that its handler ends at once.
+func BenchmarkCommand(b *testing.B) {
+	g := &gate{}
+	p := coretest.NewPath(b, coretest.NewUnit(b, g, nil))
+	c := &core.Command{Path: p}
+	b.ReportAllocs()
+	for b.Loop() {
+		c.Path = p
+		c.SetCDB(ready)
+		if err := c.Parse(); err != nil || !c.EnterAndSubmit() || c.Status != scsi.Good {
+			b.Fatal(err, c.Status)
+		}
+		c.Reset()
+	}
+}
