@@ -153,7 +153,7 @@ func TestFio(t *testing.T) {
 			}
 			client(t, []string{"err= 0"}, "fio", "--name=verify", "--ioengine=nbd", "--uri=nbd+unix:///?socket="+socket,
 				"--rw=randrw", "--bsrange=4k-256k", "--iodepth=16", fmt.Sprintf("--size=%dM", c.mib),
-				"--verify=crc32c", "--verify_fatal=1", "--do_verify=1", "--verify_backlog=256", "--randrepeat=1")
+				"--verify=crc32c", "--verify_fatal=1", "--do_verify=1", "--verify_backlog=256", "--randrepeat=1", "--verify_state_save=0")
 		})
 	}
 }
