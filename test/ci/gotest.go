@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 )
@@ -98,9 +99,18 @@ func (c *counter) take(e event) {
 	}
 }
 
+// maxLines is how much of a failed test's output is shown.
+const maxLines = 60
+
+// text gives the output of a test, without its middle when it is long.
 func (c *counter) text(key string) string {
-	if b := c.output[key]; b != nil {
-		return b.String()
+	b := c.output[key]
+	if b == nil {
+		return ""
 	}
-	return ""
+	lines := strings.SplitAfter(b.String(), "\n")
+	if cut := len(lines) - maxLines; cut > 0 {
+		lines = slices.Concat(lines[:maxLines/2], []string{fmt.Sprintf("... %d lines\n", cut)}, lines[len(lines)-maxLines/2:])
+	}
+	return strings.Join(lines, "")
 }
