@@ -98,12 +98,13 @@ func (d *Disk) writeAtomic(c *core.Command) error {
 	}
 	defer d.lock.unlock(h)
 	if d.info.Volatile {
-		return d.journaled(c, off)
+		return d.journaled(c, c.Out, off, func() error { return d.writeAtomically(c.Out, off, block.FUA) })
 	}
 	return d.writeAtomically(c.Out, off, d.writeFlags(c, c.CDB[1]))
 }
 
-func (d *Disk) maxAtomic() uint32 { return min(maxAtomic, d.cfg.MaxTransfer) }
+// maxAtomic is in bytes of user data.
+func (d *Disk) maxAtomic() uint32 { return min(maxAtomic, uint32(d.maxBlocks()<<d.shift)) }
 
 // writeAtomically writes p so that no read sees a part of it. The caller has an
 // exclusive hold.

@@ -18,7 +18,7 @@ func (d *Disk) syncCache(_ *core.Command, lba, blocks uint64) error {
 	return d.flush()
 }
 
-func (d *Disk) flush() error { return d.storeError(d.store.Flush(), 0, true) }
+func (d *Disk) flush() error { return d.storeError(d.flushStores(), 0, true) }
 
 const (
 	// maxPrefetch is how many bytes one PRE-FETCH brings into the cache below us.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/bits"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,6 +35,7 @@ type Config struct {
 	// MaxTransfer bounds one command in bytes; 0 is core.DefaultMaxTransfer. It must
 	// hold a COMPARE AND WRITE of one block.
 	MaxTransfer uint32
+	Protection  *Protection  // nil: no protection information
 	Log         *slog.Logger // nil: slog.Default
 }
 
@@ -45,7 +47,8 @@ type Disk struct {
 	lender block.Lender // nil: the store does not lend
 	// accountant is nil when the store does not deallocate, or cannot count.
 	accountant block.Accountant
-	info       block.Info // as the store said in New
+	pi         *protection // nil: the disk does not support protection information
+	info       block.Info  // as the store said in New
 	cfg        Config
 	log        *slog.Logger
 	start      time.Time
@@ -114,8 +117,8 @@ func New(store block.Store, cfg Config) (*Disk, error) {
 	if cfg.LowestAligned > 0x3fff {
 		return nil, fmt.Errorf("the lowest aligned LBA is at most %d, not %d", 0x3fff, cfg.LowestAligned)
 	}
-	if cfg.MaxTransfer < 2*cfg.BlockSize {
-		return nil, fmt.Errorf("a command moves at least %d bytes, not %d", 2*cfg.BlockSize, cfg.MaxTransfer)
+	if least := 2 * (cfg.BlockSize + tupleLen); cfg.MaxTransfer < least {
+		return nil, fmt.Errorf("a command moves at least %d bytes, not %d", least, cfg.MaxTransfer)
 	}
 	d.shift = uint(bits.TrailingZeros32(cfg.BlockSize))
 	d.blockMask = int(cfg.BlockSize) - 1
@@ -130,11 +133,17 @@ func New(store block.Store, cfg Config) (*Disk, error) {
 	if cfg.ReadOnly || d.info.ReadOnly {
 		d.state.Store(stateReadOnly)
 	}
+	var err error
+	if cfg.Protection != nil {
+		d.pi, err = newProtection(cfg.Protection, d.info, cfg.BlockSize, d.state.Load() != 0)
+		if err != nil {
+			return nil, err
+		}
+	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	d.warmer = make(chan struct{}, maxWarm)
 	d.journal = make(chan struct{}, 1)
 
-	var err error
 	d.Device, err = spc.NewDevice(d.primary())
 	if err != nil {
 		return nil, err
@@ -146,10 +155,17 @@ func New(store block.Store, cfg Config) (*Disk, error) {
 // rows are the block commands that the store can do, in order of opcode.
 func (d *Disk) rows() []ops.Op[*Disk] {
 	var list []ops.Op[*Disk]
-	for _, r := range table {
+	rows := table
+	if d.pi != nil {
+		rows = append(slices.Clip(table), longRows...)
+	}
+	for _, r := range rows {
 		if r.when == nil || r.when(d) {
 			list = append(list, r.Op)
 		}
+	}
+	if d.pi != nil {
+		return protect(list)
 	}
 	return list
 }
@@ -166,7 +182,7 @@ func (d *Disk) Profile() core.Profile {
 		BlockSize:   func() uint32 { return d.cfg.BlockSize },
 		Control:     d.Device.Control(),
 		MaxTransfer: d.cfg.MaxTransfer,
-		Blocking:    d.info.NoWait == block.No,
+		Blocking:    d.info.NoWait == block.No || d.pi != nil,
 	}
 }
 
@@ -177,6 +193,9 @@ func (d *Disk) Attach(h core.Host) error {
 		return err
 	}
 	if err := d.replay(); err != nil {
+		return err
+	}
+	if err := d.mend(); err != nil {
 		return err
 	}
 	return d.takeUp()
@@ -250,7 +269,11 @@ func (d *Disk) Resize(bytes int64) error {
 	if blocks < old {
 		d.blocks.Store(blocks) // nobody may use what is about to go
 	}
-	if err := r.Resize(size); err != nil {
+	err := d.resizeProtection(size)
+	if err == nil {
+		err = r.Resize(size)
+	}
+	if err != nil {
 		d.blocks.Store(old)
 		return err
 	}
@@ -265,5 +288,5 @@ func (d *Disk) Resize(bytes int64) error {
 func (d *Disk) Close() error {
 	d.cancel()
 	d.work.Wait()
-	return d.store.Close()
+	return d.closeStores()
 }

@@ -18,12 +18,7 @@ func TestReservedBits(t *testing.T) {
 func FuzzCommand(f *testing.F) {
 	r := newRig(f, nil)
 	for _, row := range r.unit.Rows() {
-		cdb := make([]byte, len(row.Usage))
-		cdb[0] = row.Code
-		if row.Action > 0 {
-			cdb[1] = byte(row.Action)
-		}
-		f.Add(cdb, []byte{}, 512)
+		f.Add(cdbOf(row), []byte{}, 512)
 		f.Add([]byte(row.Usage), make([]byte, 512), -1)
 	}
 	f.Add(unmapCDB(24), unmapList(extent{1, 2}), -1)

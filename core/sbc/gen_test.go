@@ -54,6 +54,12 @@ func TestCommandTable(t *testing.T) {
 
 func commandsDoc(t *testing.T) string {
 	full := newRig(t, nil).unit.Rows()
+	n := len(full)
+	for _, r := range newProtectedRig(t, 2, nil).unit.Rows() { // whose other rows are in full with their PROTECT field
+		if !hasRow(full[:n], r) {
+			full = append(full, r)
+		}
+	}
 	thick := newRig(t, func(_ *Config, s *testStore) { s.info.Unmap, s.info.Extents = block.No, block.No }).unit.Rows()
 
 	var b strings.Builder
@@ -76,6 +82,9 @@ OPERATION CODE, a service action that is not with INVALID FIELD IN CDB.
 - *without a logical unit*: answered at a LUN where nothing is mapped.
 - *while busy*: carried out during FORMAT UNIT and SANITIZE.
 - *past ACA*: carried out during an auto contingent allegiance of another initiator.
+- *type 2*: only with protection information, and carried out only when it is of type 2. On
+  a disk with protection information READ, WRITE, VERIFY and their like have a PROTECT field
+  in the upper three bits of byte 1 too, and FORMAT UNIT has FMTPINFO there.
 - *thin*: only with a store that can deallocate, or that knows what is deallocated.
 
 | code | action | command | data | timeout | gates | usage |
@@ -91,19 +100,26 @@ OPERATION CODE, a service action that is not with INVALID FIELD IN CDB.
 			act = fmt.Sprintf("%02Xh", r.Action)
 		}
 		fmt.Fprintf(&b, "| %02Xh | %s | %s | %s | %d | %s | `% x` |\n", r.Code, act, r.Name, r.Dir, r.Timeout,
-			strings.Join(gates(r, thick), ", "), r.Usage)
+			strings.Join(gates(r, full[:n], thick), ", "), r.Usage)
 	}
 	return b.String()
 }
 
-func gates(r *core.Row, thick []*core.Row) []string {
+func hasRow(rows []*core.Row, r *core.Row) bool {
+	return slices.ContainsFunc(rows, func(o *core.Row) bool { return o.Code == r.Code && o.Action == r.Action })
+}
+
+func gates(r *core.Row, full, thick []*core.Row) []string {
 	var names []string
 	for _, g := range gateNames {
 		if r.Is(g.gate) {
 			names = append(names, g.name)
 		}
 	}
-	if !slices.ContainsFunc(thick, func(o *core.Row) bool { return o.Code == r.Code && o.Action == r.Action }) {
+	switch {
+	case !hasRow(full, r):
+		names = append(names, "type 2")
+	case !hasRow(thick, r):
 		names = append(names, "thin")
 	}
 	return names

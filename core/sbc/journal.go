@@ -62,8 +62,9 @@ func (d *Disk) forget(name string) error {
 // journaled carries out WRITE ATOMIC on a medium that outlives us: a crash or a power
 // cut in the middle leaves the journal, from which replay makes it whole. One at a
 // time, since there is one journal. The caller has an exclusive hold, so nothing
-// later lies on the medium before the journal is empty again.
-func (d *Disk) journaled(c *core.Command, off int64) error {
+// later lies on the medium before the journal is empty again. write puts p, all of the
+// data, to off with FUA.
+func (d *Disk) journaled(c *core.Command, p []byte, off int64, write func() error) error {
 	select {
 	case d.journal <- struct{}{}:
 	case <-c.Done():
@@ -72,10 +73,10 @@ func (d *Disk) journaled(c *core.Command, off int64) error {
 	defer func() { <-d.journal }()
 	var at [8]byte
 	binary.BigEndian.PutUint64(at[:], uint64(off))
-	if err := d.save(journalName, at[:], c.Out); err != nil {
+	if err := d.save(journalName, at[:], p); err != nil {
 		return sense.Hardware(err)
 	}
-	werr := d.writeAtomically(c.Out, off, block.FUA)
+	werr := write()
 	if err := d.emptyJournal(); err != nil {
 		return err
 	}
@@ -116,6 +117,14 @@ func (d *Disk) replay() error {
 	off, p := int64(binary.BigEndian.Uint64(r)), r[8:]
 	if err := d.store.WriteAt(p, off, block.FUA); err != nil {
 		return fmt.Errorf("an interrupted WRITE ATOMIC: %w", err)
+	}
+	if d.pi != nil { // what it was is not in the journal
+		if _, err := d.repair(uint64(off)>>d.shift, uint64(len(p))>>d.shift); err != nil {
+			return fmt.Errorf("an interrupted WRITE ATOMIC: %w", err)
+		}
+		if err := d.flushStores(); err != nil {
+			return err
+		}
 	}
 	return d.emptyJournal()
 }

@@ -22,6 +22,11 @@ type operation struct {
 	done, total atomic.Int64 // bytes
 	ended       chan struct{}
 	err         error // valid once ended is closed
+
+	// kind is the protection type that a FORMAT UNIT gives the medium; path is where it
+	// came by, nil after a restart.
+	kind uint8
+	path *core.Path
 }
 
 // progress is how much is done, in 65536ths.
@@ -89,7 +94,7 @@ func (d *Disk) overMedium(op *operation) error {
 	if err := op.run(d, func(n int64) { op.done.Add(n) }); err != nil {
 		return err
 	}
-	return d.store.Flush()
+	return d.flushStores()
 }
 
 func (d *Disk) conclude(op *operation, err error) {
@@ -136,7 +141,7 @@ func (d *Disk) takeUp() error {
 	var op *operation
 	switch cdb[0] {
 	case opFormat:
-		op, err = parseFormat(cdb, list)
+		op, err = parseFormat(cdb, list, d.pi != nil)
 	case opSanitize:
 		op, err = parseSanitize(cdb, list, int(d.cfg.BlockSize))
 	default:

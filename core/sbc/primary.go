@@ -10,7 +10,7 @@ import (
 
 // primary is what a disk says of itself to the primary commands.
 func (d *Disk) primary() spc.Config {
-	return spc.Config{
+	cfg := spc.Config{
 		Type:          scsi.DirectAccess,
 		Identity:      d.cfg.Identity,
 		Versions:      []uint16{spc.SBC3},
@@ -22,6 +22,10 @@ func (d *Disk) primary() spc.Config {
 		CanProtect:    true,
 		VolatileCache: d.info.Volatile,
 	}
+	if d.pi != nil {
+		cfg.Protection = d.pi.primary()
+	}
+	return cfg
 }
 
 // selfTest reads the first and the last block.
@@ -91,7 +95,7 @@ func (d *Disk) cachingPage() spc.ModePage {
 		through := p[2]&wce == 0
 		if was := d.writeThrough.Swap(through); through && !was {
 			// what the cache holds now has been promised to be stable too
-			if err := d.store.Flush(); err != nil {
+			if err := d.flushStores(); err != nil {
 				d.log.Error("cannot flush the cache that was turned off", "device", d.host.Name(), "err", err)
 			}
 		}
@@ -124,10 +128,11 @@ func (d *Disk) blockLimits(dst []byte, _ *core.Command) []byte {
 	granularity := max(1, bytes(d.info.Granularity))
 
 	b[4] = wsnz
-	b[5] = byte(min(255, bytes(int64(d.cfg.MaxTransfer/2))))
+	most := d.maxBlocks()
+	b[5] = byte(min(255, most/2))
 	binary.BigEndian.PutUint16(b[6:], uint16(min(granularity, 0xffff)))
-	put32(8, bytes(int64(d.cfg.MaxTransfer)))
-	put32(12, bytes(int64(min(optimalTransfer, d.cfg.MaxTransfer))))
+	put32(8, most)
+	put32(12, min(bytes(optimalTransfer), most))
 	// 16: MAXIMUM PREFETCH LENGTH, no limit
 	if d.canUnmap() {
 		const ugaValid = 1 << 31

@@ -88,13 +88,14 @@ func allZero(p []byte) bool {
 	return true
 }
 
-// zeroRange and unmapRange are one stretch of the store's work.
+// zeroRange and unmapRange are one stretch of the store's work. What the blocks have of
+// protection information goes.
 func (d *Disk) zeroRange(off, n int64) error {
 	var f block.Flags
 	if d.writeThrough.Load() {
 		f = block.FUA
 	}
-	return d.store.Zero(off, n, f)
+	return d.without(off, n, f, d.store.Zero)
 }
 
 func (d *Disk) unmapRange(off, n int64) error {
@@ -102,7 +103,7 @@ func (d *Disk) unmapRange(off, n int64) error {
 	if d.writeThrough.Load() {
 		f = block.FUA
 	}
-	return d.store.Unmap(off, n, f)
+	return d.without(off, n, f, d.store.Unmap)
 }
 
 // stretches calls f for a range in pieces until ctx ends. done, when not nil, is told

@@ -54,7 +54,7 @@ func (d *Disk) read(c *core.Command, lba uint64, flags byte) error {
 		if c.NoWait {
 			return block.ErrWouldBlock
 		}
-		if err := d.store.Flush(); err != nil {
+		if err := d.flushStores(); err != nil {
 			return d.storeError(err, int64(lba<<d.shift), true)
 		}
 	}

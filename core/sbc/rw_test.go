@@ -238,11 +238,7 @@ func TestWriteProtect(t *testing.T) {
 				if !row.Is(core.WritesMedium) {
 					continue
 				}
-				cdb := make([]byte, len(row.Usage))
-				cdb[0] = row.Code
-				if row.Action != core.NoAction {
-					cdb[1] = byte(row.Action)
-				}
+				cdb := cdbOf(row)
 				r.bad(cdb, make([]byte, 512), sense.DataProtect, sense.WriteProtected)
 			}
 			if b := r.good([]byte{0x1a, 0, 0x3f, 0, 255, 0}, nil); b[2]&0x80 == 0 {
@@ -251,6 +247,20 @@ func TestWriteProtect(t *testing.T) {
 			r.good(readers["Read10"](0, 1), nil)
 		})
 	}
+}
+
+// cdbOf is row's CDB with all other fields zero.
+func cdbOf(row *core.Row) []byte {
+	cdb := make([]byte, len(row.Usage))
+	cdb[0] = row.Code
+	switch {
+	case row.Action == core.NoAction:
+	case row.Code == opVariable:
+		cdb[7], cdb[9] = longCDB, byte(row.Action)
+	default:
+		cdb[1] = byte(row.Action)
+	}
+	return cdb
 }
 
 func TestBlockSizes(t *testing.T) {

@@ -88,7 +88,7 @@ func (o *overwrite) run(d *Disk, done func(int64)) error {
 	block := append([]byte(nil), o.block...)
 	for pass := range o.count {
 		if pass > 0 {
-			if err := d.store.Flush(); err != nil {
+			if err := d.flushStores(); err != nil {
 				return err
 			}
 			if o.invert {
@@ -100,8 +100,11 @@ func (o *overwrite) run(d *Disk, done func(int64)) error {
 		if err := d.repeat(d.ctx, block, 0, int64(d.blocks.Load()<<d.shift), 0, done); err != nil {
 			return err
 		}
+		if err := d.overwriteProtection(block); err != nil {
+			return err
+		}
 	}
-	return nil
+	return d.forgetProtection()
 }
 
 // sanitizeExit is SANITIZE with EXIT FAILURE MODE: a failed sanitize is forgotten, if

@@ -73,17 +73,24 @@ func (d *Disk) verify(c *core.Command, lba, blocks uint64) error {
 func (d *Disk) compare(c *core.Command, p []byte, off int64) error {
 	at := 0
 	return d.scan(c, off, int64(len(p)), func(have []byte) error {
-		want := p[at : at+len(have)]
-		if !bytes.Equal(have, want) {
-			i := 0
-			for have[i] == want[i] {
-				i++
-			}
+		if i := firstDifference(have, p[at:at+len(have)]); i >= 0 {
 			return sense.New(sense.Miscompare, sense.MiscompareDuringVerify).WithInfo(uint64(at + i))
 		}
 		at += len(have)
 		return nil
 	})
+}
+
+// firstDifference is where a and b, of one length, differ first; -1 where they do not.
+func firstDifference(a, b []byte) int {
+	if bytes.Equal(a, b) {
+		return -1
+	}
+	i := 0
+	for a[i] == b[i] {
+		i++
+	}
+	return i
 }
 
 // compareEach compares every block of a range with the one block of Data-Out.
