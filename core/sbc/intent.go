@@ -29,6 +29,8 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
+func crc32c(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
+
 // markSet is a bit per region modulo marks.
 type markSet [marks / 64]uint64
 
@@ -60,7 +62,7 @@ func (h *header) encode() []byte {
 	for i, w := range h.marks {
 		binary.BigEndian.PutUint64(b[marksAt+8*i:], w)
 	}
-	binary.BigEndian.PutUint32(b[slotLen-4:], crc32.Checksum(b[:slotLen-4], castagnoli))
+	binary.BigEndian.PutUint32(b[slotLen-4:], crc32c(b[:slotLen-4]))
 	return b
 }
 
@@ -68,7 +70,7 @@ var errSlot = errors.New("no header")
 
 // parseHeader reads a slot of slotLen bytes. errSlot: it is torn, or was never written.
 func parseHeader(b []byte) (h header, err error) {
-	if string(b[:8]) != difMagic || crc32.Checksum(b[:slotLen-4], castagnoli) != binary.BigEndian.Uint32(b[slotLen-4:]) {
+	if string(b[:8]) != difMagic || crc32c(b[:slotLen-4]) != binary.BigEndian.Uint32(b[slotLen-4:]) {
 		return h, errSlot
 	}
 	if v := binary.BigEndian.Uint16(b[8:]); v != difVersion {
