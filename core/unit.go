@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/targate/targate/core/scsi"
 	"github.com/targate/targate/core/sense"
@@ -23,6 +24,8 @@ type Unit struct {
 	state   State
 	log     *slog.Logger
 	set     taskset.Set
+
+	quota quota
 
 	mu      sync.Mutex // guards paths, retired, closed
 	paths   map[*Path]struct{}
@@ -437,12 +440,41 @@ func (u *Unit) logFailure(c *Command, e *sense.Error) {
 	if errors.Is(e.Cause, ErrQuiet) {
 		return
 	}
+	missed, ok := u.quota.take(time.Now())
+	if !ok {
+		return
+	}
 	name := "?"
 	if c.Row != nil {
 		name = c.Row.Name
 	}
 	u.log.Warn("command failed", "command", name, "initiator", c.Path.nexus.Initiator.Name,
-		"lun", uint32(c.Path.LUN), "sense", e.Error())
+		"lun", uint32(c.Path.LUN), "sense", e.Error(), "not_logged", missed)
+}
+
+// quota keeps a medium that fails every command from filling the log: logPerSecond lines,
+// and how many were left out since.
+type quota struct {
+	mu     sync.Mutex
+	second int64
+	n      int
+	missed int
+}
+
+const logPerSecond = 10
+
+func (q *quota) take(now time.Time) (missed int, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if s := now.Unix(); s != q.second {
+		q.second, q.n = s, 0
+	}
+	if q.n++; q.n > logPerSecond {
+		q.missed++
+		return 0, false
+	}
+	missed, q.missed = q.missed, 0
+	return missed, true
 }
 
 // ErrQuiet as the cause of a sense.Error keeps it out of the log.
