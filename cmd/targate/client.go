@@ -276,10 +276,8 @@ func printStatus(w io.Writer, v overview) error {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%d\n", d.Name, d.Handler, human(d.Size), d.BlockSize,
 			d.Stats.Reads, d.Stats.Writes, human(int64(d.Stats.BytesIn)), human(int64(d.Stats.BytesOut)), d.Stats.Errors)
 	}
-	fmt.Fprint(t, "\nSESSION\tINITIATOR\tFROM\tTARGET\tGROUP\tSINCE\n")
-	for _, x := range v.Sessions.Sessions {
-		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\n", x.TSIH, x.Initiator, x.Peer, x.Target, orDash(x.Group), x.Since.Format(time.DateTime))
-	}
+	fmt.Fprintln(t)
+	printSessions(t, v.Sessions.Sessions)
 	if err := t.Flush(); err != nil {
 		return fail(exitFailure, err)
 	}

@@ -36,6 +36,31 @@ type peer struct {
 	portal target.Portal
 	conn   atomic.Pointer[conn.Conn] // set with the full feature phase
 	why    atomic.Pointer[string]    // of close
+	// logoutBy is when the initiator shall have logged out, by the housekeeper's clock.
+	// 0: it was not asked to.
+	logoutBy atomic.Int64
+}
+
+// drop is close after a word to the initiator.
+func (p *peer) drop(why string) {
+	c := p.conn.Load()
+	if c == nil { // in login
+		p.close(why)
+		return
+	}
+	p.why.CompareAndSwap(nil, &why)
+	c.Session().Drop()
+}
+
+// logout asks the initiator to log out, and ends the connection when it has not.
+func (p *peer) logout(seconds uint16) {
+	c := p.conn.Load()
+	if c == nil { // in login
+		p.close("logout")
+		return
+	}
+	p.logoutBy.Store(time.Now().UnixNano() + int64(seconds)*int64(time.Second))
+	c.Session().RequestLogout(seconds)
 }
 
 // close ends the connection from any goroutine. The first reason counts.
@@ -63,7 +88,7 @@ func (p *peer) run() {
 	log.Info("logged in", "session", r.SessionType.String())
 	begin := time.Now()
 	err = p.serve(r, ts)
-	p.s.ended(p.key(r), time.Since(begin), err == nil)
+	p.s.ended(p.key(r), time.Since(begin), err == nil || p.why.Load() != nil)
 	p.logEnd(log, "session ended", err)
 }
 
@@ -103,6 +128,7 @@ func (p *peer) serve(r *login.Result, ts *target.Session) error {
 	}
 	if ts != nil {
 		cfg.Nexus = ts.Nexus
+		cfg.ColdReset = func() { dropOthers(ts) }
 	}
 	var s *session.Session
 	cfg.Text = &text.Exchange{Answer: p.answerer(r, func(n uint32) { s.SetMaxXmit(n) }).Answer}
@@ -115,10 +141,22 @@ func (p *peer) serve(r *login.Result, ts *target.Session) error {
 		return err
 	}
 	p.conn.Store(c)
+	if ts != nil {
+		ts.Nexus.Watch(s.Attention)
+	}
 	err = c.Run()
 	p.nc.Close()
 	<-c.Shut()
 	return err
+}
+
+// dropOthers ends every session of a target but one, whose TARGET COLD RESET it was.
+func dropOthers(ts *target.Session) {
+	for _, o := range ts.Target.Sessions() {
+		if o != ts {
+			o.Drop("target cold reset by " + ts.Initiator.Name)
+		}
+	}
 }
 
 // answerer answers the text requests of a session.
@@ -134,18 +172,23 @@ func (p *peer) answerer(r *login.Result, setMaxXmit func(uint32)) *text.Answerer
 	return a
 }
 
-// targets are those that initiator may log in to, each with every portal.
+// targets are those that initiator may log in to by this portal, each with every portal
+// that it has.
 func (p *peer) targets(initiator string) []text.Target {
-	byTag := map[uint16][]string{}
-	var tags []uint16
-	for _, a := range p.s.gw.Addresses(p.local()) {
-		if byTag[a.Tag] == nil {
-			tags = append(tags, a.Tag)
-		}
-		byTag[a.Tag] = append(byTag[a.Tag], a.HostPort)
-	}
+	addresses := p.s.gw.Addresses(p.local())
 	var list []text.Target
-	for _, t := range p.s.gw.Visible(initiator) {
+	for _, t := range p.s.gw.Visible(initiator, p.portal) {
+		byTag := map[uint16][]string{}
+		var tags []uint16
+		for _, a := range addresses {
+			if !t.Spec().At(a.Listen) {
+				continue
+			}
+			if byTag[a.Tag] == nil {
+				tags = append(tags, a.Tag)
+			}
+			byTag[a.Tag] = append(byTag[a.Tag], a.HostPort)
+		}
 		for _, tag := range tags {
 			list = append(list, text.Target{Name: t.Name(), Addresses: byTag[tag], TPGT: tag})
 		}
@@ -191,7 +234,10 @@ func (p *peer) login(log *slog.Logger) (*login.Result, *target.Session, error) {
 			}
 		}
 		if r.Target != nil {
-			if ts, err = p.open(r); err != nil {
+			ts, err = p.open(r)
+			// The wait for an old session may have used up the time for the login.
+			p.nc.SetDeadline(time.Now().Add(p.s.o.LoginTimeout))
+			if err != nil {
 				resp, err = m.Refuse(q, refusal(err))
 				p.send(resp)
 				return nil, nil, err
@@ -222,7 +268,7 @@ func (p *peer) open(r *login.Result) (*target.Session, error) {
 	defer cancel()
 	return t.Open(ctx, core.InitiatorPort{Name: r.InitiatorName, Session: hex.EncodeToString(r.ISID[:])},
 		target.OpenOptions{Peer: p.nc.RemoteAddr().String(), Portal: p.portal,
-			Drop: p.close})
+			Drop: p.drop, Logout: p.logout})
 }
 
 // refusal says a registry's error in the words of a login.
@@ -248,14 +294,18 @@ type directory struct{ p *peer }
 
 func (d *directory) Find(iqn, initiator string) (*login.Target, error) {
 	t := d.p.s.gw.Target(iqn)
-	if t == nil {
+	if t == nil || !t.Spec().At(d.p.portal.Listen) {
 		return nil, login.Refuse(login.NotFound, "no target %s", iqn)
 	}
 	if !t.Admits(initiator) {
 		return nil, login.Refuse(login.AuthorizationFailure, "%s is in no group of %s", initiator, iqn)
 	}
-	return &login.Target{Name: t.Name(), Alias: t.Alias(), TPGT: d.p.portal.GroupTag(),
-		Auth: loginAuth(t.Auth())}, nil
+	l := &login.Target{Name: t.Name(), Alias: t.Alias(), TPGT: d.p.portal.GroupTag(),
+		Auth: loginAuth(t.Auth())}
+	if r := t.Spec().Redirect; r != nil {
+		l.Redirect = &login.Redirect{Address: r.Address, Permanent: r.Permanent}
+	}
+	return l, nil
 }
 
 func (d *directory) DiscoveryAuth() *login.Auth { return loginAuth(d.p.s.gw.Discovery()) }

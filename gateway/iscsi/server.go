@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,6 +33,7 @@ type Options struct {
 	NopInterval    time.Duration // 30 s of silence until we ask whether the peer lives
 	NopTimeout     time.Duration // 30 s to answer
 	SendTimeout    time.Duration // 60 s for a peer that does not read
+	Grace          time.Duration // 1 s for what is outstanding at a shutdown
 }
 
 func (o *Options) defaults() {
@@ -61,6 +64,7 @@ func (o *Options) defaults() {
 	set(&o.NopInterval, 30*time.Second)
 	set(&o.NopTimeout, 30*time.Second)
 	set(&o.SendTimeout, 60*time.Second)
+	set(&o.Grace, time.Second)
 }
 
 // Server is the door. It is safe for concurrent use.
@@ -82,7 +86,8 @@ type Server struct {
 
 type listener struct {
 	net.Listener
-	portal target.Portal
+	portal  target.Portal
+	started bool
 }
 
 // New makes a door that serves gw and does not listen yet.
@@ -96,7 +101,8 @@ func New(gw *target.Gateway, o Options) *Server {
 	return s
 }
 
-// Listen opens a portal.
+// Listen opens a portal. Connections wait for Start: an initiator that comes back after a
+// restart must not be told that its target is not there.
 func (s *Server) Listen(p target.Portal) error {
 	l, err := net.Listen("tcp", p.Listen)
 	if err != nil {
@@ -108,11 +114,21 @@ func (s *Server) Listen(p target.Portal) error {
 		l.Close()
 		return fmt.Errorf("portal %s: already open, or the door is closed", p.Listen)
 	}
-	ln := &listener{l, p}
-	s.listeners[p.Listen] = ln
-	s.wg.Add(1)
-	go s.serve(ln)
+	s.listeners[p.Listen] = &listener{Listener: l, portal: p}
 	return nil
+}
+
+// Start lets connections in by every open portal.
+func (s *Server) Start() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.listeners {
+		if !l.started {
+			l.started = true
+			s.wg.Add(1)
+			go s.serve(l)
+		}
+	}
 }
 
 // Addr is the address that a portal is bound to, as when its port was 0.
@@ -137,8 +153,9 @@ func (s *Server) Close(listen string) error {
 	return l.Close()
 }
 
-// Shutdown closes every portal and connection and waits until no command runs any more,
-// at most until ctx ends.
+// Shutdown closes every portal, tells every initiator that its connection ends, and gives
+// what is outstanding a short time. Then it closes every connection and waits until no
+// command runs any more, at most until ctx ends.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	if !s.closed {
@@ -149,10 +166,17 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		l.Close()
 		delete(s.listeners, name)
 	}
-	for p := range s.peers {
+	peers := slices.Collect(maps.Keys(s.peers))
+	s.mu.Unlock()
+	for _, p := range peers {
+		if c := p.conn.Load(); c != nil {
+			c.Session().Dropping()
+		}
+	}
+	s.settle(ctx, slices.Clone(peers))
+	for _, p := range peers {
 		p.close("shutdown")
 	}
-	s.mu.Unlock()
 	end := make(chan struct{})
 	go func() {
 		s.wg.Wait()
@@ -163,6 +187,32 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// settle waits until none of the peers has a command outstanding, at most for Grace.
+func (s *Server) settle(ctx context.Context, peers []*peer) {
+	ctx, cancel := context.WithTimeout(ctx, s.o.Grace)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		peers = slices.DeleteFunc(peers, func(p *peer) bool {
+			c := p.conn.Load()
+			idle := c == nil
+			if c != nil {
+				c.TryDo(func(s *session.Session) { idle = s.Outstanding() == 0 })
+			}
+			return idle
+		})
+		if len(peers) == 0 {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 
@@ -269,7 +319,11 @@ func (p *peer) tick(now int64) {
 	}
 	o := &p.s.o
 	recv, send := c.Idle(now)
+	logout := p.logoutBy.Load()
+	c.TryDo((*session.Session).Tick)
 	switch {
+	case logout != 0 && now > logout:
+		p.drop("no logout in time")
 	case send > o.SendTimeout:
 		p.close("the peer does not read")
 	case recv > o.NopInterval+o.NopTimeout:

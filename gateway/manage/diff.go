@@ -73,6 +73,8 @@ func targetChanges(a, b *config.Target) []string {
 	}
 	say(a.Alias != b.Alias, "alias")
 	say(a.MaxSessions != b.MaxSessions, "max_sessions")
+	say(!slices.Equal(a.Portals, b.Portals), "portals")
+	say(!sameRedirect(a.Redirect, b.Redirect), "redirect")
 	say(!sameCHAP(a.CHAP, b.CHAP), "chap")
 	if s := lunChanges(a.LUNs, b.LUNs); s != "" {
 		list = append(list, "luns "+s)
@@ -134,6 +136,13 @@ func lunChanges(a, b []config.LUN) string {
 		}
 	}
 	return strings.Join(list, ", ")
+}
+
+func sameRedirect(a, b *config.Redirect) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Address == b.Address && a.Permanent == b.Permanent
 }
 
 func sameCHAP(a, b *config.CHAP) bool {

@@ -63,10 +63,11 @@ type world struct {
 	failListen string // address
 	failResize bool
 
-	mu     sync.Mutex
-	log    []string
-	open   map[string]bool // portals
-	opened map[string]DeviceConfig
+	mu      sync.Mutex
+	log     []string
+	open    map[string]bool // portals
+	started map[string]int  // portals that let initiators in, with the targets there were
+	opened  map[string]DeviceConfig
 }
 
 func (w *world) note(s string) {
@@ -98,6 +99,15 @@ func (w *world) Listen(p target.Portal) error {
 	return nil
 }
 
+// Start notes how many targets a portal has when its first initiator may come.
+func (w *world) Start() {
+	for addr := range w.open {
+		if _, ok := w.started[addr]; !ok {
+			w.started[addr] = len(w.gateway.Targets())
+		}
+	}
+}
+
 func (w *world) Close(addr string) error {
 	if !w.open[addr] {
 		return errors.New("not open")
@@ -114,7 +124,7 @@ func (w *world) Shutdown(context.Context) error {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, dir: t.TempDir(), open: map[string]bool{}}
+	w := &world{t: t, dir: t.TempDir(), open: map[string]bool{}, started: map[string]int{}}
 	w.start()
 	return w
 }
@@ -215,6 +225,9 @@ func TestApply(t *testing.T) {
 	w.want("first", w.apply(base), "add device a: mem", "add device b: mem", "add portal 127.0.0.1:3260",
 		"add target iqn.2026-11.x:t", "add target iqn.2026-11.x:u")
 	w.want("done", w.took(), "open a", "open b", "listen 127.0.0.1:3260")
+	if n := w.started["127.0.0.1:3260"]; n != 2 {
+		t.Errorf("the portal let initiators in when there were %d targets", n)
+	}
 	w.want("again", w.apply(base))
 	w.want("done again", w.took())
 

@@ -21,8 +21,10 @@ import (
 
 // Door is a front end that listens at portals.
 type Door interface {
-	// Listen opens a portal.
+	// Listen opens a portal. Initiators that come wait for Start.
 	Listen(p target.Portal) error
+	// Start lets initiators in by every open portal.
+	Start()
 	// Close closes the portal whose Listen is addr. Its sessions go on.
 	Close(addr string) error
 	// Shutdown closes every portal, ends every session, and returns when no command

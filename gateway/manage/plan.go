@@ -239,6 +239,7 @@ func (p *plan) undo() {
 			p.mg.log.Error("a portal that was closed for one that cannot be had does not open again", "portal", x.Listen, "error", err)
 		}
 	}
+	p.mg.o.Door.Start()
 }
 
 // commit does the rest, which cannot fail: what goes is taken out of every LUN map
@@ -250,6 +251,7 @@ func (p *plan) commit() {
 		// The model was checked for all that the gateway refuses.
 		mg.log.Error("the gateway refuses a model that was checked", "error", err)
 	}
+	mg.o.Door.Start()
 	for _, s := range dropped {
 		mg.log.Info("session dropped", "initiator", s.Initiator.String(), "target", s.Target.Name())
 	}
@@ -303,7 +305,11 @@ func (p *plan) gatewayConfig(relative map[string]map[uint16]uint16) target.Confi
 	}
 	for i := range p.m.Targets {
 		t := &p.m.Targets[i]
-		s := target.Spec{Name: t.IQN, Alias: t.Alias, Auth: toAuth(t.CHAP), MaxSessions: t.MaxSessions, Relative: relative[t.IQN]}
+		s := target.Spec{Name: t.IQN, Alias: t.Alias, Auth: toAuth(t.CHAP), MaxSessions: t.MaxSessions,
+			Portals: t.Portals, Relative: relative[t.IQN]}
+		if x := t.Redirect; x != nil {
+			s.Redirect = &target.Redirect{Address: x.Address, Permanent: x.Permanent}
+		}
 		if t.HasLUNs {
 			s.LUNs = p.lunMap(t.LUNs)
 		}

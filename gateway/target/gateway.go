@@ -55,10 +55,21 @@ type Spec struct {
 	LUNs LUNMap
 	// MaxSessions bounds the target's sessions; 0: only the gateway's bound.
 	MaxSessions int
+	// Portals are the addresses (Portal.Listen) by which the target is there: by others
+	// it is neither discovered nor logged in to. nil: by all.
+	Portals []string
+	// Redirect, when set, sends those who log in elsewhere. Sessions that are there stay.
+	Redirect *Redirect
 	// Relative gives the RELATIVE TARGET PORT IDENTIFIER of the target's port at
 	// each portal group tag: unique in the gateway, and the same after a restart.
 	// For a tag that is absent the gateway picks a free one.
 	Relative map[uint16]uint16
+}
+
+// Redirect is where a target is now (RFC 7143, 11.13.5).
+type Redirect struct {
+	Address   string // "host[:port][,tag]", an IPv6 host in brackets
+	Permanent bool
 }
 
 // Config is all that a gateway is configured to be.
@@ -116,11 +127,11 @@ func (g *Gateway) Portals() []Portal { return g.view.Load().portals }
 // Discovery is the authentication of discovery sessions, nil for none.
 func (g *Gateway) Discovery() *Auth { return g.view.Load().discovery }
 
-// Visible are the targets that initiator may log in to, in order of name.
-func (g *Gateway) Visible(initiator string) []*Target {
+// Visible are the targets that initiator may log in to by a portal, in order of name.
+func (g *Gateway) Visible(initiator string, by Portal) []*Target {
 	var list []*Target
 	for _, t := range g.Targets() {
-		if t.Admits(initiator) {
+		if t.Spec().At(by.Listen) && t.Admits(initiator) {
 			list = append(list, t)
 		}
 	}

@@ -34,13 +34,14 @@ func (p Portal) GroupTag() uint16 {
 type Address struct {
 	HostPort string // IPv6 in brackets
 	Tag      uint16
+	Listen   string // of the portal
 }
 
 // address is what to announce of p on a connection that came to local. ok is false
 // when local cannot stand in for a wildcard: the portal has no address of local's
 // family.
 func (p Portal) address(local netip.AddrPort) (a Address, ok bool) {
-	a.Tag = p.GroupTag()
+	a.Tag, a.Listen = p.GroupTag(), p.Listen
 	if p.Announce != "" {
 		a.HostPort = p.Announce
 		return a, true
@@ -78,7 +79,8 @@ func (g *Gateway) Addresses(local netip.AddrPort) []Address {
 	own := netip.AddrPortFrom(local.Addr().Unmap().WithZone(""), local.Port()).String()
 	for _, p := range g.view.Load().portals {
 		a, ok := p.address(local)
-		if !ok || slices.Contains(list, a) {
+		same := func(b Address) bool { return a.HostPort == b.HostPort && a.Tag == b.Tag }
+		if !ok || slices.ContainsFunc(list, same) {
 			continue
 		}
 		if a.HostPort == own {

@@ -50,6 +50,11 @@ func (t *Target) Admits(initiator string) bool {
 	return ok
 }
 
+// At reports whether the target is there by the portal that listens at an address.
+func (s *Spec) At(listen string) bool {
+	return s.Portals == nil || slices.Contains(s.Portals, listen)
+}
+
 // LUNsFor is the LUN map of initiator and the name of the group that it comes from,
 // empty for the target's own map. ok is false when initiator is not admitted.
 func (s *Spec) LUNsFor(initiator string) (m LUNMap, group string, ok bool) {
@@ -150,6 +155,9 @@ type OpenOptions struct {
 	// Drop asks the owner to end the session; it returns at once. It may be called
 	// more than once, from any goroutine, even before Open has returned.
 	Drop func(why string)
+	// Logout asks the initiator to log out within so many seconds, and ends the session
+	// when it has not. It returns at once. nil: as Drop.
+	Logout func(seconds uint16)
 }
 
 // Session is an I_T nexus and what is known of it. Its fields do not change.
@@ -163,6 +171,7 @@ type Session struct {
 	Since     time.Time
 
 	dropper func(why string)
+	logout  func(seconds uint16)
 	group   atomic.Pointer[string]
 	closing sync.Once
 	closed  chan struct{}
@@ -202,13 +211,13 @@ func (t *Target) open(key sessionKey, o OpenOptions) (s, old *Session, err error
 	switch {
 	case t.removed, port == nil:
 		return nil, nil, ErrRemoved
-	case !ok:
+	case !ok, !spec.At(o.Portal.Listen):
 		return nil, nil, ErrForbidden
 	case spec.MaxSessions > 0 && len(t.sessions) >= spec.MaxSessions:
 		return nil, nil, ErrTooMany
 	}
 	s = &Session{Target: t, Initiator: key.initiator, Peer: o.Peer, Portal: o.Portal,
-		Since: time.Now(), dropper: o.Drop, closed: make(chan struct{})}
+		Since: time.Now(), dropper: o.Drop, logout: o.Logout, closed: make(chan struct{})}
 	s.group.Store(&group)
 	s.Nexus = core.NewNexus(key.initiator, port)
 	if err := t.gateway.enter(s); err != nil {
@@ -242,6 +251,15 @@ func (s *Session) Drop(why string) {
 	}
 }
 
+// Logout asks the initiator to log out within so many seconds.
+func (s *Session) Logout(seconds uint16) {
+	if s.logout == nil {
+		s.Drop("logout")
+		return
+	}
+	s.logout(seconds)
+}
+
 // Close ends the session: its owner has seen the end of every command of it. Its
 // nexus is lost, and a login that waits for that goes on.
 func (s *Session) Close() {
@@ -261,6 +279,9 @@ func (s *Session) Close() {
 func (s *Session) remap(spec *Spec) bool {
 	luns, group, ok := spec.LUNsFor(s.Initiator.Name)
 	s.group.Store(&group)
+	if !spec.At(s.Portal.Listen) {
+		luns, ok = nil, false
+	}
 	s.Nexus.SetLUNs(map[scsi.LUN]core.Mapping(luns), false)
 	return ok
 }

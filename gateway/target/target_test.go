@@ -135,10 +135,10 @@ func TestGroups(t *testing.T) {
 	if one == nil || one.Name() != "iqn.2026-11.x:one" {
 		t.Fatal("names are not compared in lower case")
 	}
-	if n := len(g.Visible("iqn.y:web")); n != 1 {
+	if n := len(g.Visible("iqn.y:web", Portal{})); n != 1 {
 		t.Errorf("web sees %d targets", n)
 	}
-	if n := len(g.Visible("iqn.y:db1")); n != 2 {
+	if n := len(g.Visible("iqn.y:db1", Portal{})); n != 2 {
 		t.Errorf("db1 sees %d targets", n)
 	}
 	if s := open(t, one, "iqn.y:DB1", "1", OpenOptions{}); luns(s)[5] != "b" || s.Group() != "db" {

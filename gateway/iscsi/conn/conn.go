@@ -157,6 +157,9 @@ func (c *Conn) Run() error {
 	return c.err
 }
 
+// Session is what the connection carries PDUs for.
+func (c *Conn) Session() *session.Session { return c.s }
+
 // Close ends the connection from any goroutine.
 func (c *Conn) Close() { c.nc.Close() }
 

@@ -118,9 +118,9 @@ func DefaultLimits() Limits {
 		DefaultTime2Wait:         2,
 		DefaultTime2Retain:       0,
 		ErrorRecoveryLevel:       0,
-		ProtocolLevel:            1,
+		ProtocolLevel:            2,
 		HeaderDigest:             []string{"CRC32C", "None"},
 		DataDigest:               []string{"CRC32C", "None"},
-		TaskReporting:            []string{RFC3720.String()},
+		TaskReporting:            taskReportings,
 	}
 }

@@ -23,10 +23,13 @@ const (
 // attention that it accompanies.
 const maxEvents = 64
 
-// event is a unit attention that the initiator shall learn of at once.
+// event is what Drain is to tell the initiator.
 type event struct {
-	lun scsi.LUN
-	ua  *sense.Error
+	code    byte
+	lun     scsi.LUN
+	ua      *sense.Error // of asyncSCSI
+	seconds uint16       // of asyncLogout
+	end     bool         // the connection ends with it
 }
 
 // reported are the unit attentions that are sent as SCSI events too: those after which
@@ -46,18 +49,43 @@ func (s *Session) Attention(p *core.Path, ua *sense.Error) {
 	if !reported(ua.Code) {
 		return
 	}
-	s.mu.Lock()
-	full := len(s.events) >= maxEvents
-	if !full {
-		s.events = append(s.events, event{p.LUN, ua})
-		s.ready.Add(1)
-	}
-	s.mu.Unlock()
-	if !full {
+	if s.tell(event{code: asyncSCSI, lun: p.LUN, ua: ua}) {
 		// Notify may come to abort tasks and so raise unit attentions itself, and the
 		// caller holds the unit's lock.
 		go s.cfg.Notify()
 	}
+}
+
+// tell queues e for Drain. It is false when too many SCSI events wait.
+func (s *Session) tell(e event) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e.code == asyncSCSI && len(s.events) >= maxEvents {
+		return false
+	}
+	s.events = append(s.events, e)
+	s.ready.Add(1)
+	return true
+}
+
+// RequestLogout asks the initiator to log out within so many seconds. It may be called
+// from any goroutine.
+func (s *Session) RequestLogout(seconds uint16) {
+	s.tell(event{code: asyncLogout, seconds: seconds})
+	s.cfg.Notify()
+}
+
+// Dropping tells the initiator that its connection is about to be closed, and after how
+// many seconds it may come back. It may be called from any goroutine.
+func (s *Session) Dropping() {
+	s.tell(event{code: asyncDropAll})
+	s.cfg.Notify()
+}
+
+// Drop is Dropping, and then Drain returns ErrDropped.
+func (s *Session) Drop() {
+	s.tell(event{code: asyncDropAll, end: true})
+	s.cfg.Notify()
 }
 
 // async queues an Asynchronous Message. params are Parameter1 to Parameter3.
@@ -72,27 +100,29 @@ func (s *Session) async(code byte, lun scsi.LUN, params [3]uint16, data []byte) 
 	s.out.small(h, data)
 }
 
-// sendEvent reports e as a SCSI event: SenseLength, then the sense data.
-func (s *Session) sendEvent(e event) {
+// sendEvent tells e. After a logout there is nobody who listens.
+func (s *Session) sendEvent(e event) error {
+	switch {
+	case s.closed, s.loggedOut:
+	case e.code == asyncSCSI:
+		s.sendAttention(e)
+	case e.code == asyncLogout && !s.closing:
+		s.async(asyncLogout, 0, [3]uint16{2: e.seconds}, nil)
+	case e.code == asyncDropAll:
+		s.async(asyncDropAll, 0, [3]uint16{1: s.params.Time2Wait, 2: s.params.Time2Retain}, nil)
+	}
+	if e.end {
+		return ErrDropped
+	}
+	return nil
+}
+
+// sendAttention reports e as a SCSI event: SenseLength, then the sense data.
+func (s *Session) sendAttention(e event) {
 	b := e.ua.Append(make([]byte, 2, 2+sense.MaxLen), false)
 	binary.BigEndian.PutUint16(b, uint16(len(b)-2))
 	if len(b) <= int(s.params.MaxXmitDataSegmentLength) {
 		s.async(asyncSCSI, e.lun, [3]uint16{}, b)
-	}
-}
-
-// RequestLogout asks the initiator to log out within so many seconds.
-func (s *Session) RequestLogout(seconds uint16) {
-	if !s.closing && !s.closed {
-		s.async(asyncLogout, 0, [3]uint16{2: seconds}, nil)
-	}
-}
-
-// Dropping tells the initiator that the connection is about to be closed, and after how
-// many seconds it may come back.
-func (s *Session) Dropping() {
-	if !s.closed {
-		s.async(asyncDropAll, 0, [3]uint16{1: s.params.Time2Wait, 2: s.params.Time2Retain}, nil)
 	}
 }
 

@@ -39,6 +39,9 @@ type Config struct {
 // the answer is queued. The connection sends what is pending and closes.
 var ErrClosed = errors.New("logged out")
 
+// ErrDropped ends a session after Drop.
+var ErrDropped = errors.New("dropped")
+
 // ErrProtocol is wrapped by what Accept returns when the peer broke a rule that ends
 // the connection at error recovery level 0 (RFC 7143, 7.1.4).
 var ErrProtocol = errors.New("protocol error")
@@ -338,8 +341,8 @@ func (s *Session) Drain() error {
 		s.answerTMF(r)
 	}
 	for _, e := range events {
-		if !s.closed {
-			s.sendEvent(e)
+		if err := s.sendEvent(e); err != nil && !s.closed {
+			return err
 		}
 	}
 	if s.closed && len(s.tasks) == 0 {

@@ -478,9 +478,11 @@ func TestSession(t *testing.T) {
 				return l.output()
 			case "logout":
 				l.s.RequestLogout(5)
+				l.drain()
 				return l.output()
 			case "drop":
-				l.s.Dropping()
+				l.s.Drop()
+				l.drain()
 				return l.output()
 			case "close":
 				quiet := l.s.Close()

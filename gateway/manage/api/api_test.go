@@ -35,6 +35,7 @@ type noDoor struct{}
 
 func (noDoor) Listen(target.Portal) error     { return nil }
 func (noDoor) Close(string) error             { return nil }
+func (noDoor) Start()                         {}
 func (noDoor) Shutdown(context.Context) error { return nil }
 
 var discard = slog.New(slog.NewTextHandler(io.Discard, nil))

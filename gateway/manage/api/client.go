@@ -37,12 +37,17 @@ func (c *Client) Get(ctx context.Context, path string, v any) error {
 // Apply makes what runs match cfg.
 func (c *Client) Apply(ctx context.Context, cfg Config) (manage.Diff, error) {
 	var d manage.Diff
-	b, err := json.Marshal(cfg)
-	if err != nil {
-		return d, err
-	}
-	err = c.do(ctx, http.MethodPost, "/v1/apply", b, &d)
+	err := c.Post(ctx, "/v1/apply", cfg, &d)
 	return d, err
+}
+
+// Post sends q to path and decodes the answer into v. The error is as of Get.
+func (c *Client) Post(ctx context.Context, path string, q, v any) error {
+	b, err := json.Marshal(q)
+	if err != nil {
+		return err
+	}
+	return c.do(ctx, http.MethodPost, path, b, v)
 }
 
 func (c *Client) do(ctx context.Context, method, path string, body []byte, v any) error {

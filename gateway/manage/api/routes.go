@@ -31,6 +31,8 @@ var routes = []Route{
 	{Method: "GET", Path: "/v1/devices", Doc: "the devices", run: (*Server).devices},
 	{Method: "GET", Path: "/v1/config", Doc: "the configuration file that was last applied", run: (*Server).config},
 	{Method: "POST", Path: "/v1/apply", Doc: "make what runs match a configuration file", Changes: true, run: (*Server).apply},
+	{Method: "POST", Path: "/v1/sessions/logout", Doc: "ask initiators to log out", Changes: true, run: (*Server).logout},
+	{Method: "POST", Path: "/v1/sessions/drop", Doc: "end sessions", Changes: true, run: (*Server).drop},
 }
 
 // Index is the answer of GET /v1.
@@ -90,20 +92,28 @@ func (s *Server) config(*http.Request) (any, error) {
 // maxBody holds a configuration of config.MaxLen whose every byte is escaped.
 const maxBody = 6*config.MaxLen + 64<<10
 
-func (s *Server) apply(r *http.Request) (any, error) {
+// body decodes what a request that changes something brings into v.
+func body(r *http.Request, v any) error {
 	// A web page cannot send this type without asking first, and it is not answered.
 	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
-		return nil, problem(http.StatusUnsupportedMediaType, "the body is application/json")
+		return problem(http.StatusUnsupportedMediaType, "the body is application/json")
 	}
-	var c Config
 	d := json.NewDecoder(http.MaxBytesReader(nil, r.Body, maxBody))
 	d.DisallowUnknownFields()
-	if err := d.Decode(&c); err != nil {
+	if err := d.Decode(v); err != nil {
 		var large *http.MaxBytesError
 		if errors.As(err, &large) {
-			return nil, problem(http.StatusRequestEntityTooLarge, err.Error())
+			return problem(http.StatusRequestEntityTooLarge, err.Error())
 		}
-		return nil, problem(http.StatusBadRequest, err.Error())
+		return problem(http.StatusBadRequest, err.Error())
+	}
+	return nil
+}
+
+func (s *Server) apply(r *http.Request) (any, error) {
+	var c Config
+	if err := body(r, &c); err != nil {
+		return nil, err
 	}
 	if c.File == "" || !filepath.IsAbs(c.Dir) {
 		return nil, problem(http.StatusBadRequest, "file is a name, and dir an absolute path")

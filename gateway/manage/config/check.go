@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -58,6 +59,7 @@ func (r *reader) check(m *Model) {
 			}
 		}
 		r.checkTarget(t, devices, names)
+		r.checkTargetPortals(m, t)
 	}
 }
 
@@ -151,6 +153,19 @@ func (r *reader) checkTarget(t *Target, devices map[string]bool, names []string)
 	}
 	if t.CHAP != nil {
 		r.checkCHAP(t.CHAP)
+	}
+}
+
+// checkTargetPortals finds portals of a target that nobody listens at.
+func (r *reader) checkTargetPortals(m *Model, t *Target) {
+	var listens []string
+	for _, p := range m.ISCSI.Portals {
+		listens = append(listens, p.Listen)
+	}
+	for i, s := range t.Portals {
+		if !slices.Contains(listens, s) {
+			r.fault(t.PortalsAt[i], "there is no portal %q; portals are %s", s, orNone(listens))
+		}
 	}
 }
 

@@ -117,6 +117,9 @@ func TestModel(t *testing.T) {
 		func(a, b LUN) bool { return a.LUN == b.LUN && a.Device == b.Device && a.ReadOnly == b.ReadOnly }) {
 		t.Errorf("luns %+v", tg.LUNs)
 	}
+	if r := tg.Redirect; len(tg.Portals) != 1 || r == nil || r.Address != "[2001:db8::1]:3260" || !r.Permanent {
+		t.Errorf("portals %v, redirect %+v", tg.Portals, r)
+	}
 	if g := tg.Groups[0]; g.Name != "db" || g.LUNs[0].LUN != scsi.LUN(16383) || !g.LUNs[0].ReadOnly {
 		t.Errorf("group %+v", g)
 	}

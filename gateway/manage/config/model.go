@@ -110,9 +110,19 @@ type Target struct {
 	Groups      []Group
 	CHAP        *CHAP
 	MaxSessions int
+	Portals     []string  // Portal.Listen of those by which it is there; nil: all
+	PortalsAt   []Pos     // of each
+	Redirect    *Redirect // where those who log in are sent
 	At          Pos
 
 	library bool
+}
+
+// Redirect is where a target is now.
+type Redirect struct {
+	Address   string // "HOST:PORT"
+	Permanent bool
+	At        Pos
 }
 
 // LUN is one entry of a LUN map.

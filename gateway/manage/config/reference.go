@@ -34,6 +34,7 @@ func Reference(kinds []Kind) string {
 		b.WriteByte('\n')
 	}
 	section(&b, "## targets", "", &targetObject)
+	section(&b, "### redirect", "", &redirectObject)
 	section(&b, "### groups", "", &groupObject)
 	section(&b, "### LUN map", "A mapping from LUN, 0 to 16383, to the name of a device, or to a mapping:", &lunObject)
 	section(&b, "### chap", "", &chapObject)

@@ -194,11 +194,35 @@ var targetObject = object[Target]{name: "a target", fields: []field[Target]{
 			v, _ := r.integer(n, "max_sessions", 1, 65535)
 			t.MaxSessions = int(v)
 		}},
+	{name: "portals", typ: "list", def: "all",
+		doc: "The portals, each as its `listen` says, by which the target is there. By others it neither is discovered nor takes a login.",
+		read: func(r *reader, t *Target, n ast.Node) {
+			for _, item := range r.items(n, "portals") {
+				if s, ok := r.text(item, "a portal"); ok {
+					t.Portals, t.PortalsAt = append(t.Portals, s), append(t.PortalsAt, at(item))
+				}
+			}
+			if s, ok := n.(*ast.SequenceNode); ok && len(s.Values) == 0 {
+				r.fault(at(n), "portals is empty: nobody could reach the target; leave it out for all portals")
+			}
+		}},
+	{name: "redirect", typ: "mapping", doc: "Where those who log in are sent instead: see [redirect](#redirect). Sessions that are there stay; `targate session logout` moves them.",
+		read: func(r *reader, t *Target, n ast.Node) {
+			t.Redirect = &Redirect{At: at(n)}
+			redirectObject.read(r, n, t.Redirect)
+		}},
 	{name: "library", typ: "name", doc: "A tape library instead of `luns`. Not in this version.",
 		read: func(r *reader, t *Target, n ast.Node) {
 			t.library = true
 			r.fault(at(n), "library: tape libraries are not in this version; give the target \"luns\"")
 		}},
+}}
+
+var redirectObject = object[Redirect]{name: "a redirect", fields: []field[Redirect]{
+	{name: "address", typ: "HOST:PORT", required: true, doc: "The portal to go to.",
+		read: func(r *reader, x *Redirect, n ast.Node) { x.Address, _ = r.hostPort(n, "address", false) }},
+	{name: "permanent", typ: "bool", def: "`false`", doc: "The target has moved for good: initiators may remember the new address.",
+		read: func(r *reader, x *Redirect, n ast.Node) { x.Permanent, _ = r.bool(n, "permanent") }},
 }}
 
 var groupObject = object[Group]{name: "a group", fields: []field[Group]{
