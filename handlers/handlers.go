@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/targate/targate/core/block"
@@ -22,7 +23,7 @@ const (
 	Bool   Type = "bool"   // bool
 	Int    Type = "int"    // int64
 	String Type = "string" // string
-	Enum   Type = "enum"   // string, one of Key.Values
+	Enum   Type = "enum"   // string, one of Key.Values; int64 when all of them are numbers
 )
 
 // Key is one key of a device in the configuration.
@@ -42,6 +43,9 @@ type Kind struct {
 	Keys []Key
 
 	open func(v values) (block.Store, error)
+	// protection opens the store of protection information beside what open opened; nil:
+	// the kind has none. Such a kind has the key "protection".
+	protection func(v values, size int64) (block.Store, error)
 }
 
 // Find looks a kind up by name.
@@ -102,8 +106,35 @@ func (k Kind) Check(v map[string]any) error {
 // argument is the device's own directory, for a kind that must remember what v gives no
 // path for; none of the list does.
 func (k Kind) Open(name string, v map[string]any, _ string) (block.Store, error) {
-	if err := k.Check(v); err != nil {
+	all, err := k.complete(v)
+	if err != nil {
 		return nil, fmt.Errorf("device %s: %w", name, err)
+	}
+	s, err := k.open(all)
+	if err != nil {
+		return nil, fmt.Errorf("device %s: %w", name, err)
+	}
+	return s, nil
+}
+
+// OpenProtection opens the store of protection information, of at least size bytes, that
+// v describes beside the one that Open opens, and says what type of protection a new one
+// is to have. The store is nil when v asks for none.
+func (k Kind) OpenProtection(name string, v map[string]any, size int64) (s block.Store, protectionType uint8, err error) {
+	all, err := k.complete(v)
+	if err == nil && all.int64(protectionKey.Name) != 0 {
+		s, err = k.protection(all, size)
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("device %s: %w", name, err)
+	}
+	return s, uint8(all.int64(protectionKey.Name)), nil
+}
+
+// complete is v with defaults filled in, once it is checked.
+func (k Kind) complete(v map[string]any) (values, error) {
+	if err := k.Check(v); err != nil {
+		return nil, err
 	}
 	all := values{}
 	for _, key := range k.Keys {
@@ -113,11 +144,7 @@ func (k Kind) Open(name string, v map[string]any, _ string) (block.Store, error)
 			all[key.Name] = key.Default
 		}
 	}
-	s, err := k.open(all)
-	if err != nil {
-		return nil, fmt.Errorf("device %s: %w", name, err)
-	}
-	return s, nil
+	return all, nil
 }
 
 func (k Kind) keyNames() []string {
@@ -157,6 +184,9 @@ func (k Key) check(x any) error {
 		}
 	case Enum:
 		var s string
+		if n, number := x.(int64); number {
+			x = strconv.FormatInt(n, 10)
+		}
 		if s, ok = x.(string); ok && !slices.Contains(k.Values, s) {
 			return fmt.Errorf("%q is not one of %s", s, strings.Join(k.Values, ", "))
 		}

@@ -79,14 +79,27 @@ func openDevice(c manage.DeviceConfig) (core.Handler, error) {
 	}
 	id := c.Identity
 	id.Product, id.Revision = "Virtual Disk", "0001"
+	dif, protectionType, err := kind.OpenProtection(c.Name, values, sbc.ProtectionSize(store.Info().Size, uint32(blockSize)))
+	if err != nil {
+		_ = store.Close() // nothing was written
+		return nil, err
+	}
+	var protection *sbc.Protection
+	if dif != nil {
+		protection = &sbc.Protection{Store: dif, Type: protectionType}
+	}
 	disk, err := sbc.New(store, sbc.Config{
 		Identity:         id,
 		BlockSize:        uint32(blockSize),
 		PhysicalExponent: uint8(bits.TrailingZeros64(uint64(physical / blockSize))),
+		Protection:       protection,
 		Log:              c.Log,
 	})
 	if err != nil {
 		_ = store.Close() // nothing was written
+		if dif != nil {
+			_ = dif.Close() // nothing was written
+		}
 		return nil, err
 	}
 	return disk, nil
