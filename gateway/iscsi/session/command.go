@@ -379,7 +379,7 @@ func (t *task) checkDataOut(p *pdu.PDU, n int) error {
 	case off != t.r2ts[0].off || off+n > t.r2ts[0].end:
 		return fmt.Errorf("bytes %d to %d, asked for %d to %d", off, off+n, t.r2ts[0].off, t.r2ts[0].end)
 	case p.Final() != (off+n == t.r2ts[0].end):
-		return fmt.Errorf("F bit at byte %d of a sequence that ends at %d", off+n, t.r2ts[0].end)
+		return fmt.Errorf("the F bit at byte %d of a sequence that ends at %d", off+n, t.r2ts[0].end)
 	}
 	return nil
 }

@@ -74,7 +74,6 @@ type Session struct {
 
 	pingTTT   uint32 // of the NOP-In that we wait for an answer to, or NoTag
 	closing   bool   // a logout waits for the tasks to end
-	logout    [16]byte
 	logoutITT uint32
 	loggedOut bool
 	ending    bool // after TARGET COLD RESET
