@@ -74,13 +74,18 @@ func TestSuitesExist(t *testing.T) {
 	}
 }
 
-// rows are all commands of a disk over a store that has everything.
+// rows are all commands of a disk that has everything.
 func rows(t *testing.T) []*core.Row {
 	store, err := mem.New(1 << 20)
 	if err != nil {
 		t.Fatal(err)
 	}
-	disk, err := sbc.New(store, sbc.Config{Identity: core.Identity{Vendor: "TARGATE", Product: "DISK", Revision: "1", Serial: "1"}})
+	dif, err := mem.New(sbc.ProtectionSize(1<<20, 512))
+	if err != nil {
+		t.Fatal(err)
+	}
+	disk, err := sbc.New(store, sbc.Config{Identity: core.Identity{Vendor: "TARGATE", Product: "DISK", Revision: "1", Serial: "1"},
+		Protection: &sbc.Protection{Store: dif, Type: 2}})
 	if err != nil {
 		t.Fatal(err)
 	}
