@@ -156,6 +156,27 @@ func New(cfg Config) (*Groups, error) {
 	return g, nil
 }
 
+// Add defines one more group. An error is a mistake in c.
+func (g *Groups) Add(c Group) error {
+	g.change.Lock()
+	defer g.change.Unlock()
+	switch {
+	case !c.State.settable():
+		return fmt.Errorf("target port group %d: %w: %v", c.ID, ErrState, c.State)
+	case g.find(c.ID) != nil:
+		return fmt.Errorf("target port group %d is defined twice", c.ID)
+	case len(g.groups) == maxGroups:
+		return fmt.Errorf("more than %d target port groups", maxGroups)
+	}
+	c.Ports, c.Changed = slices.Clone(c.Ports), Unchanged
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.groups = append(g.groups, &c)
+	slices.SortFunc(g.groups, func(a, b *Group) int { return int(a.ID) - int(b.ID) })
+	g.publish()
+	return nil
+}
+
 // find is the group id, nil when it is not defined. The caller holds change or mu.
 func (g *Groups) find(id uint16) *Group {
 	i := slices.IndexFunc(g.groups, func(c *Group) bool { return c.ID == id })

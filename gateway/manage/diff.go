@@ -13,7 +13,7 @@ import (
 // Change is one difference between what ran and what runs.
 type Change struct {
 	Action string `json:"action"` // "add", "remove" or "change"
-	Kind   string `json:"kind"`   // "device", "target", "portal", "iscsi"
+	Kind   string `json:"kind"`   // "device", "target", "target port group", "portal", "iscsi"
 	Name   string `json:"name"`
 	Detail string `json:"detail,omitempty"`
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/targate/targate/core"
+	"github.com/targate/targate/core/alua"
 	"github.com/targate/targate/core/buf"
 	"github.com/targate/targate/core/copy"
 	"github.com/targate/targate/gateway/manage/config"
@@ -74,6 +75,7 @@ type Manager struct {
 	devices map[string]*device
 	closing map[string]chan struct{} // removed devices that are not closed yet
 	copies  *copy.Manager            // third-party copy between any two units
+	alua    *alua.Groups             // nil: not configured
 	ports   *ports
 	closed  bool
 }
@@ -109,7 +111,8 @@ func New(o Options) (*Manager, error) {
 
 // Apply makes what runs match m and says what changed. The error is config.Faults
 // when something of m cannot be had, a *Conflict when it cannot follow from what runs;
-// then nothing has changed, except that a disk may have grown already.
+// then nothing has changed, except that a disk may have grown and a target port group have
+// changed its state already.
 func (mg *Manager) Apply(ctx context.Context, m *config.Model) (Diff, error) {
 	mg.mu.Lock()
 	defer mg.mu.Unlock()

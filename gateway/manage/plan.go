@@ -22,6 +22,7 @@ type plan struct {
 	remove []*device
 	grow   []growth
 	keep   map[string]*device
+	alua   aluaPlan
 
 	listen, unlisten []target.Portal
 	early            []target.Portal // of unlisten: in the way of a new one
@@ -48,6 +49,7 @@ func (mg *Manager) plan(m *config.Model) (*plan, error) {
 	}
 	faults := fixed(old, m)
 	faults = append(faults, p.compareDevices()...)
+	faults = append(faults, p.compareALUA(old)...)
 	if len(faults) > 0 {
 		return nil, &Conflict{faults}
 	}
@@ -175,6 +177,9 @@ func (p *plan) comparePortals(old *config.Model) {
 
 // prepare does all that can fail. undo takes it back.
 func (p *plan) prepare(ctx context.Context) error {
+	if err := p.beginALUA(); err != nil {
+		return err
+	}
 	var faults config.Faults
 	for _, c := range p.add {
 		if err := ctx.Err(); err != nil {
@@ -219,7 +224,7 @@ func (p *plan) prepare(ctx context.Context) error {
 		g.d.cfg.Values = maps.Clone(g.d.cfg.Values)
 		g.d.cfg.Values["size"] = g.size
 	}
-	return nil
+	return p.setALUA(ctx)
 }
 
 // undo takes back what prepare has done.
@@ -240,12 +245,16 @@ func (p *plan) undo() {
 		}
 	}
 	p.mg.o.Door.Start()
+	if p.alua.begin {
+		p.mg.alua = nil
+	}
 }
 
 // commit does the rest, which cannot fail: what goes is taken out of every LUN map
 // first, then waited for, then closed.
 func (p *plan) commit() {
 	mg := p.mg
+	p.addALUA()
 	dropped, err := mg.o.Gateway.Apply(p.gateway)
 	if err != nil {
 		// The model was checked for all that the gateway refuses.

@@ -11,6 +11,9 @@ func (mg *Manager) services(name string, h core.Handler) []core.Service {
 	s := []core.Service{pr.New(pr.Options{
 		Ports: func() []*core.TargetPort { return mg.portsOf(name) },
 	})}
+	if mg.alua != nil {
+		s = append(s, mg.alua.Service())
+	}
 	if h.Profile().Type == scsi.DirectAccess {
 		s = append(s, mg.copies.NewService())
 	}

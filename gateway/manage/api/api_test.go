@@ -157,6 +157,10 @@ func TestRequests(t *testing.T) {
 		{"not JSON", local, "POST", "/v1/apply", "x", "application/json", "{", 400},
 		{"unknown member", local, "POST", "/v1/apply", "x", "application/json", `{"fiel": "x"}`, 400},
 		{"relative dir", local, "POST", "/v1/apply", "x", "application/json", body(Config{File: "x", Dir: "."}), 400},
+		{"alua without one", local, "GET", "/v1/alua", "x", "", "", 404},
+		{"alua without a state", local, "POST", "/v1/alua", "x", "application/json", `{"tag": 1}`, 400},
+		{"alua of no such state", local, "POST", "/v1/alua", "x", "application/json", `{"tag": 1, "state": "transitioning"}`, 400},
+		{"alua from afar", remote, "POST", "/v1/alua", "localhost", "application/json", `{"tag": 1, "state": "standby"}`, 403},
 		{"large", local, "POST", "/v1/apply", "x", "application/json", `{"text":"` + strings.Repeat("a", maxBody) + `"}`, 413},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -29,8 +29,10 @@ var routes = []Route{
 	{Method: "GET", Path: "/v1/targets", Doc: "the targets", run: (*Server).targets},
 	{Method: "GET", Path: "/v1/sessions", Doc: "the sessions", run: (*Server).sessions},
 	{Method: "GET", Path: "/v1/devices", Doc: "the devices", run: (*Server).devices},
+	{Method: "GET", Path: "/v1/alua", Doc: "the target port groups", run: (*Server).alua},
 	{Method: "GET", Path: "/v1/config", Doc: "the configuration file that was last applied", run: (*Server).config},
 	{Method: "POST", Path: "/v1/apply", Doc: "make what runs match a configuration file", Changes: true, run: (*Server).apply},
+	{Method: "POST", Path: "/v1/alua", Doc: "put a target port group into a state", Changes: true, run: (*Server).setALUA},
 	{Method: "POST", Path: "/v1/sessions/logout", Doc: "ask initiators to log out", Changes: true, run: (*Server).logout},
 	{Method: "POST", Path: "/v1/sessions/drop", Doc: "end sessions", Changes: true, run: (*Server).drop},
 }

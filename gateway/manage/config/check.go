@@ -29,6 +29,7 @@ func (r *reader) check(m *Model) {
 	}
 	r.checkAPI(m)
 	r.checkPortals(m)
+	r.checkALUA(m)
 	if m.ISCSI.Discovery != nil {
 		r.checkCHAP(m.ISCSI.Discovery)
 	}

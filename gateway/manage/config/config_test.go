@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/targate/targate/core/alua"
 	"github.com/targate/targate/core/scsi"
 )
 
@@ -103,6 +104,11 @@ func TestModel(t *testing.T) {
 	}
 	if p := m.ISCSI.Portals; len(p) != 2 || p[0].Listen != "127.0.0.1:3260" || p[1].Announce != "san.example:13260" || p[1].Tag != 7 {
 		t.Errorf("portals %+v", p)
+	}
+	if a := m.ALUA; a == nil || !a.Implicit || a.Explicit || len(a.Groups) != 2 ||
+		a.Groups[0].Tag != 7 || a.Groups[0].State != alua.NonOptimized || !a.Groups[0].Preferred ||
+		a.Groups[1].Tag != 1 || a.Groups[1].State != alua.Optimized || a.Groups[1].Preferred {
+		t.Errorf("alua %+v", a)
 	}
 	d := m.Devices[0]
 	if d.Kind != "file" || d.Values["path"] != "/etc/t/disk0.img" || d.Values["size"] != int64(1<<30) ||

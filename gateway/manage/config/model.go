@@ -46,6 +46,7 @@ type Model struct {
 	MemoryAt   Pos
 	ISCSI      ISCSI
 	API        API
+	ALUA       *ALUA // nil: all ports are active
 	Devices    []Device
 	Targets    []Target
 }

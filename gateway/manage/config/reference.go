@@ -13,6 +13,8 @@ func Reference(kinds []Kind) string {
 	section(&b, "### portal", "A portal is `HOST:PORT` or a mapping:", &portalObject)
 	section(&b, "### limits", "", &limitsObject)
 	section(&b, "## api", "", &apiObject)
+	section(&b, "## alua", "", &aluaObject)
+	section(&b, "### target port group", "", &portGroupObject)
 	section(&b, "## devices", "Each device has these keys, and those of its handler:", &deviceObject)
 	for _, k := range kinds {
 		fmt.Fprintf(&b, "### handler: %s\n\n%s\n\n", k.Name, k.Doc)

@@ -47,6 +47,8 @@ var rootObject = object[Model]{name: "the configuration", fields: []field[Model]
 			m.API.At = at(n)
 			apiObject.read(r, n, &m.API)
 		}},
+	{name: "alua", typ: "mapping", def: "all portals are active", doc: "The states of target port groups: see [alua](#alua).",
+		read: func(r *reader, m *Model, n ast.Node) { r.alua(m, n) }},
 	{name: "devices", typ: "list", doc: "The logical units: see [devices](#devices).",
 		read: func(r *reader, m *Model, n ast.Node) {
 			for _, item := range r.items(n, "devices") {
