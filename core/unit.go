@@ -402,17 +402,15 @@ func (u *Unit) writeProtected(c *Command) error {
 	return nil
 }
 
-// gates says what keeps c from being carried out: write protection, then the services.
+// gates says what keeps c from being carried out: the services, whose RESERVATION CONFLICT
+// takes precedence over other statuses (SAM-6, 5.3.3), then write protection.
 func (u *Unit) gates(c *Command) error {
-	if err := u.writeProtected(c); err != nil {
-		return err
-	}
 	for _, s := range u.services {
 		if err := s.Gate(c); err != nil {
 			return err
 		}
 	}
-	return nil
+	return u.writeProtected(c)
 }
 
 // end sets the outcome of c and takes it out of the task set. True: task management

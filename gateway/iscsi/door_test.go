@@ -297,6 +297,39 @@ func TestStart(t *testing.T) {
 	}
 }
 
+// TestLoginIntruder: once a login has begun, another PDU is answered with 02/0B, and that
+// is the end (RFC 7143, 4.2.4).
+func TestLoginIntruder(t *testing.T) {
+	l := newLab(t, iscsi.Options{})
+	c, err := initiator.Connect(t.Context(), l.addrs[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close() //nolint:errcheck // at the end of a test
+	var hello, nop initiator.PDU
+	hello.BHS[0] = initiator.OpLogin | initiator.Immediate
+	hello.BHS[1] = initiator.OperationalStage << 2
+	hello.BHS[8] = 0x80
+	hello.Data = initiator.EncodeKeys([]initiator.Key{{Name: "InitiatorName", Value: "iqn.2026-11.test:i"}, {Name: "TargetName", Value: iqn}})
+	nop.BHS[0], nop.BHS[1] = initiator.OpNOPOut|initiator.Immediate, initiator.Final
+	for i, p := range []*initiator.PDU{&hello, &nop} {
+		if err := c.Send(p); err != nil {
+			t.Fatal(err)
+		}
+		r, err := c.RecvWithin(10 * time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		status, want := r.U16(36), []uint16{0, 0x020b}[i]
+		if r.Opcode() != initiator.OpLoginResponse || status != want || r.StatSN() != uint32(i) {
+			t.Errorf("PDU %d: %v with status %04x and StatSN %d, want %04x", i, r, status, r.StatSN(), want)
+		}
+	}
+	if r, err := c.RecvWithin(10 * time.Second); err == nil {
+		t.Errorf("%v after the end of the login", r)
+	}
+}
+
 // TestRedirect: temporary and permanent (RFC 7143, 11.13.5); sessions that are there stay.
 func TestRedirect(t *testing.T) {
 	l := newLab(t, iscsi.Options{})

@@ -122,7 +122,7 @@ func (p *peer) serve(r *login.Result, ts *target.Session) error {
 	var c *conn.Conn
 	cfg := session.Config{
 		Params: r.Params, Pool: p.s.o.Pool,
-		Window: p.s.o.Window, Budget: p.s.o.SessionBudget,
+		CID: r.CID, Window: p.s.o.Window, Budget: p.s.o.SessionBudget,
 		CmdSN: pdu.Serial(r.ExpCmdSN), StatSN: pdu.Serial(r.StatSN),
 		Notify: func() { c.Notify() },
 	}
@@ -207,11 +207,17 @@ func (p *peer) login(log *slog.Logger) (*login.Result, *target.Session, error) {
 	dir := &directory{p: p}
 	m := login.New(login.Config{Directory: dir, Limits: p.s.o.Limits, Window: uint32(p.s.o.Window)})
 	rd := loginReader{r: p.nc}
+	var last *login.Request
 	for {
 		q, err := rd.next()
-		if err != nil {
+		if errors.Is(err, errData) && last != nil { // RFC 7143, 4.2.4
+			resp, err := m.Abort(*last, login.Refuse(login.InvalidDuringLogin, "%v", err))
+			p.send(resp)
+			return nil, nil, err
+		} else if err != nil {
 			return nil, nil, err
 		}
+		last = &q
 		resp, err := m.Step(q)
 		if err != nil {
 			p.send(resp)

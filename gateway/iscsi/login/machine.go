@@ -168,6 +168,13 @@ func (m *Machine) Refuse(q Request, err error) (Response, error) {
 	return m.refuse(&q, err)
 }
 
+// Abort is the response that ends the login when something else came after q, the last
+// request.
+func (m *Machine) Abort(q Request, err error) (Response, error) {
+	m.steps++ // one more PDU, with a StatSN of its own
+	return m.refuse(&q, err)
+}
+
 func (m *Machine) refuse(q *Request, err error) (Response, error) {
 	var refusal *Refusal
 	if !errors.As(err, &refusal) {

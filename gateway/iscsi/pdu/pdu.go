@@ -152,6 +152,9 @@ func (h *BHS) SetDataSN(v uint32)       { h.put32(36, v) }
 func (h *BHS) BufferOffset() uint32     { return h.u32(40) }
 func (h *BHS) SetBufferOffset(v uint32) { h.put32(40, v) }
 
+// SetExpDataSN writes how many Data-In and R2T PDUs came before a SCSI Response.
+func (h *BHS) SetExpDataSN(v uint32) { h.put32(36, v) }
+
 // Residual of a SCSI Response or Data-In.
 func (h *BHS) Residual() uint32         { return h.u32(44) }
 func (h *BHS) SetResidual(v uint32)     { h.put32(44, v) }
@@ -171,6 +174,9 @@ func (h *BHS) ReferencedTag() uint32     { return h.u32(20) }
 func (h *BHS) RefCmdSN() Serial          { return Serial(h.u32(32)) }
 func (h *BHS) SetReferencedTag(v uint32) { h.put32(20, v) }
 func (h *BHS) SetRefCmdSN(v Serial)      { h.put32(32, uint32(v)) }
+
+// CID is the connection that a Logout Request names.
+func (h *BHS) CID() uint16 { return binary.BigEndian.Uint16(h[20:]) }
 
 // SetTimes writes Time2Wait and Time2Retain of a Logout Response, in seconds.
 func (h *BHS) SetTimes(wait, retain uint16) {

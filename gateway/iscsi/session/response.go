@@ -54,17 +54,19 @@ func (t *task) hasData() bool {
 // respond queues the answer to t, data and status. The task may be recycled then.
 func (s *Session) respond(t *task) {
 	flags, count, bidi := t.residuals()
+	sent := uint32(0) // ExpDataSN: 0 without Data-In (RFC 7143, 11.4.8)
 	if t.hasData() {
 		if t.room && t.phaseCollapse() {
 			s.respondInArena(t, flags, count)
 			s.release(t)
 			return
 		}
-		collapsed := s.dataIn(t, flags, count)
+		n, collapsed := s.dataIn(t, flags, count)
 		if collapsed {
 			s.release(t)
 			return
 		}
+		sent = n + t.r2tSN
 	} else {
 		t.dropRoom()
 	}
@@ -74,6 +76,7 @@ func (s *Session) respond(t *task) {
 	h.SetStatus(t.Status)
 	h.SetITT(t.itt)
 	s.numbered(h)
+	h.SetExpDataSN(sent)
 	h.SetResidual(count)
 	h.SetBidiResidual(bidi)
 	if t.SenseLen > 0 { // RFC 7143, 11.4.7: SenseLength, then the sense data
@@ -121,9 +124,9 @@ func (s *Session) respondInArena(t *task, flags byte, count uint32) {
 }
 
 // dataIn queues t's data as Data-In PDUs within the initiator's
-// MaxRecvDataSegmentLength, in sequences within MaxBurstLength. It is true when the
-// last of them carries the status.
-func (s *Session) dataIn(t *task, flags byte, count uint32) (collapsed bool) {
+// MaxRecvDataSegmentLength, in sequences within MaxBurstLength. It returns their number;
+// collapsed is true when the last of them carries the status.
+func (s *Session) dataIn(t *task, flags byte, count uint32) (sn uint32, collapsed bool) {
 	if t.room { // the data lies in the arena: copy it out of the way of more headers
 		t.moveRoom()
 	}
@@ -132,7 +135,7 @@ func (s *Session) dataIn(t *task, flags byte, count uint32) (collapsed bool) {
 	maxSeg, maxBurst := int(s.params.MaxXmitDataSegmentLength), int(s.params.MaxBurstLength)
 	collapsed = t.phaseCollapse()
 	burst := 0
-	for off, sn := 0, uint32(0); off < total; sn++ {
+	for off := 0; off < total; sn++ {
 		n := min(total-off, maxSeg, maxBurst-burst)
 		last := off+n == total
 		burst += n
@@ -165,7 +168,7 @@ func (s *Session) dataIn(t *task, flags byte, count uint32) (collapsed bool) {
 		s.out.endData(n, src.queue(&s.out, n))
 		off += n
 	}
-	return collapsed
+	return sn, collapsed
 }
 
 // moveRoom copies Data-In out of the arena into a buffer, when its header must be

@@ -23,6 +23,7 @@ type Config struct {
 	Text   *text.Exchange
 	// Window is how many commands an initiator may have outstanding.
 	Window int
+	CID    uint16 // of the connection
 	// Budget bounds the bytes of Data-Out that the session's commands hold. Over it
 	// the command window closes.
 	Budget int64
@@ -228,6 +229,10 @@ func (s *Session) nopOut(p *pdu.PDU) error {
 		freeData(p)
 		return nil
 	}
+	if s.nexus == nil {
+		s.reject(p, pdu.RejectProtocol) // a discovery session is for discovery alone (4.3)
+		return nil
+	}
 	h := s.out.header()
 	h.SetOpcode(pdu.NopIn)
 	h.SetFlags(pdu.Final)
@@ -269,16 +274,22 @@ func (s *Session) newTTT() uint32 {
 // same (RFC 7143, 11.14). Commands that were received before are finished first.
 func (s *Session) logoutRequest(p *pdu.PDU) error {
 	ok, err := s.number(p)
+	freeData(p)
 	if !ok {
 		return err
 	}
-	freeData(p)
-	switch reason := p.Function(); reason {
-	case 0, 1:
+	switch reason := p.Function(); {
+	case s.nexus == nil && reason != 0: // a discovery session is closed as a whole (4.3)
+		s.reject(p, pdu.RejectProtocol)
+		return nil
+	case reason == 1 && p.CID() != s.cfg.CID:
+		s.answerLogout(p.ITT(), 1)
+		return nil
+	case reason <= 1:
 		s.closing, s.logoutITT = true, p.ITT()
 		s.giveIncomplete()
 		return s.maybeLogout()
-	case 2: // remove for recovery: not at error recovery level 0
+	case reason == 2: // remove for recovery: not at error recovery level 0
 		s.answerLogout(p.ITT(), 2)
 		return nil
 	default:

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"strconv"
@@ -40,11 +41,18 @@ func row(code uint8, name string, dir scsi.Dir, gate core.Gate, length core.Rule
 	return &core.Row{Code: code, Action: core.NoAction, Name: name, Dir: dir, Gate: gate, Len: length, Usage: string(usage)}
 }
 
+// bidirectional gives r a Data-In as long as its Data-Out.
+func bidirectional(r *core.Row) *core.Row {
+	r.LenIn = r.Len
+	return r
+}
+
 func (d *device) Profile() core.Profile {
 	return core.Profile{Type: scsi.DirectAccess, BlockSize: func() uint32 { return testBlock },
 		Rows: []*core.Row{
 			row(0x28, "READ(10)", scsi.In, core.ReadsMedium|core.Inline, core.Blocks(7, 2)),
 			row(0x2a, "WRITE(10)", scsi.Out, core.WritesMedium|core.Inline, core.Blocks(7, 2)),
+			bidirectional(row(0x53, "XDWRITEREAD(10)", scsi.Both, core.WritesMedium|core.Inline, core.Blocks(7, 2))),
 		}}
 }
 func (d *device) Attach(core.Host) error { return nil }
@@ -70,6 +78,13 @@ func (d *device) Execute(c *core.Command) error {
 	}
 	in, err := c.Room()
 	copy(in, d.data[lba*testBlock:])
+	if c.Row.Dir == scsi.Both { // the old data comes back
+		copy(d.data[lba*testBlock:], c.Out)
+	}
+	if lba == 6 && err == nil { // data, and a status that cannot ride on it
+		c.DataValid = true
+		return sense.New(sense.RecoveredError, sense.NoAdditionalSense)
+	}
 	return err
 }
 
@@ -90,6 +105,7 @@ func (l *lab) start(args []datadriven.CmdArg) {
 	p.ImmediateData, p.InitialR2T = true, false
 	p.MaxRecvDataSegmentLength, p.MaxXmitDataSegmentLength = 8192, 8192
 	window, limit := 8, int64(1<<20)
+	discovery := false
 	for _, a := range args {
 		n, _ := strconv.Atoi(a.Vals[0])
 		switch a.Key {
@@ -113,6 +129,8 @@ func (l *lab) start(args []datadriven.CmdArg) {
 			p.ProtocolLevel = uint8(n)
 		case "reporting":
 			p.TaskReporting = login.FastAbort
+		case "discovery":
+			discovery = true
 		case "digests":
 			p.HeaderDigest, p.DataDigest = true, true
 		default:
@@ -135,12 +153,17 @@ func (l *lab) start(args []datadriven.CmdArg) {
 		drainUA(p)
 	}
 	l.wake = make(chan struct{}, 64)
+	if discovery {
+		nx = nil
+	}
 	l.s = New(Config{Params: p, Nexus: nx, Pool: l.pool, Window: window, Budget: 1 << 20,
 		CmdSN: 1, StatSN: 100, Notify: func() { l.wake <- struct{}{} },
 		Text: &text.Exchange{Answer: func(q []byte) ([]byte, error) {
 			return append([]byte("Answer="), q...), nil
 		}}, ColdReset: func() { l.cold = true }})
-	nx.Watch(l.s.Attention)
+	if nx != nil {
+		nx.Watch(l.s.Attention)
+	}
 	l.err = nil
 }
 
@@ -259,6 +282,9 @@ func build(name string, f line) *pdu.PDU {
 			panic(err)
 		}
 		copy(h.CDB(), b)
+		if p.AHS, err = hex.DecodeString(f["ahs"]); err != nil {
+			panic(err)
+		}
 		h.SetExpectedLen(f.num("edtl", 0))
 		flags |= byte(f.num("flags", pdu.CmdRead)) | 1
 	case "dataout":
@@ -270,7 +296,7 @@ func build(name string, f line) *pdu.PDU {
 		h.SetRefCmdSN(pdu.Serial(f.num("refsn", 0)))
 	case "logout":
 		flags |= byte(f.num("reason", 0))
-		h[20], h[21] = 0, 0
+		h[20], h[21] = 0, byte(f.num("cid", 0))
 	case "text":
 		if f.num("c", 0) == 1 {
 			flags = pdu.Continue
@@ -340,6 +366,9 @@ func show(w *strings.Builder, h *pdu.BHS, data []byte) {
 		}
 	case pdu.SCSIResponse:
 		fmt.Fprintf(w, " %v statsn=%d", h.Status(), h.StatSN())
+		if n := h.DataSN(); n != 0 {
+			fmt.Fprintf(w, " expdatasn=%d", n)
+		}
 		residuals(w, h)
 		if len(data) > 0 {
 			e, err := sense.Parse(data[2:])
@@ -413,6 +442,15 @@ func residuals(w *strings.Builder, h *pdu.BHS) {
 	}
 	if h.Flags()&pdu.Underflow != 0 {
 		fmt.Fprintf(w, " underflow=%d", h.Residual())
+	}
+	if h.Opcode() != pdu.SCSIResponse {
+		return
+	}
+	if h.Flags()&pdu.BidiOverflow != 0 {
+		fmt.Fprintf(w, " readoverflow=%d", binary.BigEndian.Uint32(h[40:]))
+	}
+	if h.Flags()&pdu.BidiUnderflow != 0 {
+		fmt.Fprintf(w, " readunderflow=%d", binary.BigEndian.Uint32(h[40:]))
 	}
 }
 

@@ -28,10 +28,11 @@ func (s *Session) textRequest(p *pdu.PDU) error {
 	if errors.As(err, &r) {
 		s.reject(p, r.Reason)
 		return nil
-	} else if err != nil {
-		return err
 	}
 	freeData(p)
+	if err != nil {
+		return err
+	}
 	h := s.out.header()
 	h.SetOpcode(pdu.TextResponse)
 	if a.Final {

@@ -54,6 +54,10 @@ func (a *Answerer) Answer(request []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	isSend := func(p Pair) bool { return p.Key == "SendTargets" }
+	if a.Target == "" && len(pairs) > 0 && !slices.ContainsFunc(pairs, isSend) {
+		return nil, fmt.Errorf("%w: a discovery session is for SendTargets", ErrFormat) // 4.3
+	}
 	var out []byte
 	for _, p := range pairs {
 		switch p.Value {
