@@ -59,7 +59,9 @@ func (l *rangeLock) endWrite() {
 func (l *rangeLock) drained() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.idle != nil {
+	// A write that saw zero may come here late: after all exclusive holds have gone,
+	// another write has begun, and another hold waits for that one. It will come too.
+	if l.idle != nil && l.writers.Load() == 0 {
 		close(l.idle)
 		l.idle = nil
 	}
