@@ -47,8 +47,7 @@ type Disk struct {
 	lender block.Lender // nil: the store does not lend
 	// accountant is nil when the store does not deallocate, or cannot count.
 	accountant block.Accountant
-	pi         *protection // nil: the disk does not support protection information
-	info       block.Info  // as the store said in New
+	info       block.Info // as the store said in New
 	cfg        Config
 	log        *slog.Logger
 	start      time.Time
@@ -63,7 +62,8 @@ type Disk struct {
 	lock         rangeLock
 	scratch      scratchPool
 
-	host core.Host // set by Attach
+	host core.Host   // set by Attach
+	pi   *protection // nil: the disk does not support protection information
 
 	// Operations that outlive their command: FORMAT UNIT, SANITIZE, PRE-FETCH.
 	ctx    context.Context // ends with Close
