@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo build test deps conformance vm vm-image bench bench-allocs logins hostile fuzz lint race fmt generate clean
+.PHONY: help demo build test deps conformance conformance-sam vm vm-image bench bench-allocs logins hostile fuzz lint race fmt generate clean
 
 # Time for each fuzz target, flags of the benchmark (BENCH=-h lists them).
 FUZZTIME ?= 60s
@@ -36,6 +36,9 @@ deps: ## install the Debian packages that the tests use
 
 conformance: build ## iscsi-test-cu, qemu-img, qemu-io and fio against targate
 	$(call figure,$(SYSTEM) -timeout 20m ./test/conformance)
+
+conformance-sam: build ## our own cases for SAM, SPC, SBC and iSCSI, over the wire
+	$(call figure,TARGATE=bin/targate $(SYSTEM) -timeout 5m ./test/sam)
 
 vm: build vm-image ## the Linux kernel initiator, in a user-mode-linux guest
 	$(call figure,go test -count=1 -v -tags vm -timeout 8m ./test/vm/...)

@@ -247,7 +247,7 @@ func (p *Params) settle() error {
 	var err error
 	number := func(name string, to *int) {
 		v, ok := p.Answers[name]
-		if !ok {
+		if !ok || v == "Irrelevant" {
 			return
 		}
 		n, e := strconv.ParseUint(v, 0, 24)

@@ -78,10 +78,13 @@ func (s *Session) start(p *PDU, t *Task, more func() error) error {
 		s.mu.Unlock()
 		return s.err
 	}
-	t.s, t.ITT, t.done = s, s.nextITT, make(chan struct{})
-	s.nextITT++
-	if s.nextITT == NoTag {
-		s.nextITT = 1
+	t.s, t.done = s, make(chan struct{})
+	if t.ITT == 0 { // else a request that goes on with an exchange
+		t.ITT = s.nextITT
+		s.nextITT++
+		if s.nextITT == NoTag {
+			s.nextITT = 1
+		}
 	}
 	s.tasks[t.ITT] = t
 	p.PutU32(16, t.ITT)
@@ -162,10 +165,8 @@ func (s *Session) take(p *PDU) error {
 		if itt == NoTag {
 			last = false
 		}
-	case OpTextResponse:
-		last = p.Is(Final)
 	}
-	numbered := last || op == OpAsync || op == OpTextResponse
+	numbered := last || op == OpAsync
 	if numbered && p.StatSN() == s.expStatSN {
 		s.expStatSN++
 	}
@@ -292,14 +293,16 @@ func (s *Session) Ping(ctx context.Context, data []byte) error {
 func (s *Session) Text(ctx context.Context, keys []Key) (*Result, error) {
 	data, ttt := EncodeKeys(keys), uint32(NoTag)
 	var all []byte
+	var itt uint32 // one for the whole exchange (RFC 7143, 11.10.3)
 	for {
 		p := &PDU{Data: data}
 		p.BHS[0], p.BHS[1] = OpText|Immediate, Final
 		p.PutU32(20, ttt)
-		t := new(Task)
+		t := &Task{ITT: itt}
 		if err := s.start(p, t, nil); err != nil {
 			return nil, err
 		}
+		itt = t.ITT
 		r, err := t.Wait(ctx)
 		if err != nil {
 			return nil, err

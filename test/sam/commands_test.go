@@ -174,9 +174,18 @@ func (c command) isAction(i, bit int) bool {
 }
 
 // fieldPointer reads the SENSE KEY SPECIFIC bytes of fixed format sense data (SPC-6,
-// 4.4.2.4.2); bit is -1 when it is not given.
+// 4.4.2.4.2) of a field in the CDB; bit is -1 when it is not given.
 func fieldPointer(sense []byte) (at, bit int, ok bool) {
-	if len(sense) < 18 || sense[15]&0xc0 != 0xc0 {
+	return pointer(sense, 0xc0)
+}
+
+// listPointer is fieldPointer for a field of a parameter list.
+func listPointer(sense []byte) (at, bit int, ok bool) {
+	return pointer(sense, 0x80)
+}
+
+func pointer(sense []byte, kind byte) (at, bit int, ok bool) {
+	if len(sense) < 18 || sense[15]&0xc0 != kind {
 		return 0, 0, false
 	}
 	bit = -1
@@ -204,7 +213,6 @@ func testAllocationLength(t *testing.T) {
 		{"LOG SENSE", []byte{0x4d, 0, 0x40, 0, 0, 0, 0, 0, 0, 0}, 7, 2},
 		{"REQUEST SENSE", []byte{0x03, 0, 0, 0, 0, 0}, 4, 1},
 		{"READ CAPACITY(16)", []byte{0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 10, 4},
-		{"GET LBA STATUS", []byte{0x9e, 0x12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 10, 4},
 		{"REPORT SUPPORTED OPERATION CODES", []byte{0xa3, 0x0c, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 6, 4},
 		{"REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS", []byte{0xa3, 0x0d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 6, 4},
 		{"READ DEFECT DATA(12)", []byte{0xb7, 0x18, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 6, 4},
@@ -235,6 +243,16 @@ func testAllocationLength(t *testing.T) {
 			}
 		})
 	}
+	run(t, "GET LBA STATUS", func(t *testing.T) { // may return fewer descriptors than would fit
+		h := login(t)
+		for _, n := range []int{0, 1, 8, 23, 24} {
+			r := h.in(lunMem, []byte{0x9e, 0x12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, byte(n), 0, 0}, 256)
+			h.good(r)
+			if len(r.Data) != n {
+				t.Errorf("allocation length %d: %d bytes", n, len(r.Data))
+			}
+		}
+	})
 	run(t, "REPORT LUNS below 16", func(t *testing.T) {
 		h := login(t)
 		h.fails(h.in(lunMem, []byte{0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 15, 0, 0}, 64), illegal, invalidCDB)

@@ -68,7 +68,7 @@ func testModePages(t *testing.T) {
 					p[i] ^= 1 << bit
 					r := h.setMode(lunOther, p)
 					h.fails(r, illegal, invalidParam)
-					if at, _, ok := fieldPointer(r.Sense); !ok || at != 8+i {
+					if at, _, ok := listPointer(r.Sense); !ok || at != 8+i {
 						t.Errorf("byte %d bit %d: the field pointer says %d", i, bit, at)
 					}
 				}

@@ -13,6 +13,7 @@ import (
 type stage struct {
 	name string
 	make func(h *host, tr *trace) *initiator.Task
+	owed bool // data that an R2T asked for
 }
 
 // The states in which a task management function can meet a task.
@@ -21,42 +22,31 @@ var stages = []stage{
 		w := h.startWrite(lunHeld, kept+8, 0xee, initiator.Simple)
 		tr.wait(h.t, begins("write", kept+8, 1))
 		return w
-	}},
+	}, false},
 	{"of a running read", func(h *host, tr *trace) *initiator.Task {
 		r := h.startRead(lunHeld, kept+8, initiator.Simple)
 		tr.wait(h.t, begins("read", kept+8, 1))
 		return r
-	}},
+	}, false},
 	{"of a blocked write", func(h *host, tr *trace) *initiator.Task {
 		h.startWrite(lunHeld, kept+9, 0xee, initiator.Ordered)
 		tr.wait(h.t, begins("write", kept+9, 1))
 		w := h.startWrite(lunHeld, free+8, 0xee, initiator.Simple)
 		h.isOpen(w, "the blocked write")
 		return w
-	}},
+	}, false},
 	{"of a write that waits for data", func(h *host, _ *trace) *initiator.Task {
-		w := h.start(&initiator.Command{LUN: lunHeld, CDB: write10(free+8, 1), Out: fill(1, 0xee), HoldData: true})
-		if _, err := w.NextR2T(h.ctx); err != nil {
-			h.t.Fatal(err)
-		}
-		return w
-	}},
+		return h.start(&initiator.Command{LUN: lunHeld, CDB: write10(free+8, 1), Out: fill(1, 0xee), HoldData: true})
+	}, true},
 	{"of a blocked write that waits for data", func(h *host, tr *trace) *initiator.Task {
 		h.startWrite(lunHeld, kept+9, 0xee, initiator.Ordered)
 		tr.wait(h.t, begins("write", kept+9, 1))
-		w := h.start(&initiator.Command{LUN: lunHeld, CDB: write10(free+8, 1), Out: fill(1, 0xee), HoldData: true})
-		if _, err := w.NextR2T(h.ctx); err != nil {
-			h.t.Fatal(err)
-		}
-		return w
-	}},
+		return h.start(&initiator.Command{LUN: lunHeld, CDB: write10(free+8, 1), Out: fill(1, 0xee), HoldData: true})
+	}, true},
 }
 
 // onR2T makes every write wait for an R2T.
 var onR2T = keys("InitialR2T", "Yes", "ImmediateData", "No")
-
-// atMedium are the stages whose task is at the medium itself or behind one that is.
-func atMedium(s stage) bool { return s.name != "of a write that waits for data" }
 
 func testTaskManagement(t *testing.T) {
 	for _, f := range []struct {
@@ -241,12 +231,20 @@ func testTaskManagement(t *testing.T) {
 
 // abortsSafely carries out a function against a task in a state: the response comes only
 // when the store is done with the task, the task has no status, and whatever it was to
-// write does not come later.
+// write does not come later. A function for many tasks waits for the data that R2Ts asked
+// for, too (RFC 7143, 4.2.3.2).
 func abortsSafely(t *testing.T, function uint8, s stage) {
 	h := login(t, onR2T)
 	h.write(lunHeld, free+8, 1, 0x11)
 	tr, release := held(t, lunHeld)
 	task := s.make(h, tr)
+	var r2t *initiator.PDU
+	if s.owed {
+		var err error
+		if r2t, err = task.NextR2T(h.ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
 	stuck := tr.index(begins("write", kept+8, 1)) >= 0 || tr.index(begins("read", kept+8, 1)) >= 0 ||
 		function != initiator.AbortTask && tr.index(begins("write", kept+9, 1)) >= 0
 	f, err := h.StartTMF(function, lunHeld, tag(function, task), task.CmdSN())
@@ -257,10 +255,21 @@ func abortsSafely(t *testing.T, function uint8, s stage) {
 		h.isOpen(f, "the function, while the store still works,")
 		release()
 	}
+	if s.owed && function != initiator.AbortTask {
+		h.isOpen(f, "the function, while data is owed,")
+		if err := task.DataOut(r2t); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if got := h.final(f).BHS[2]; got != initiator.FunctionComplete {
 		t.Errorf("response %d", got)
 	}
 	lines := tr.told()
+	if s.owed && function == initiator.AbortTask { // late data is discarded
+		if err := task.DataOut(r2t); err != nil {
+			t.Fatal(err)
+		}
+	}
 	h.isOpen(task, "the aborted task")
 	h.Forget(task)
 	release()

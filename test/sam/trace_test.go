@@ -17,10 +17,17 @@ import (
 type trace struct {
 	hold string // the file that keeps calls
 
+	fifo *os.File
+
 	mu    sync.Mutex
 	cond  *sync.Cond
 	lines []string
+	marks int // of sync: written, and read
+	seen  int
 }
+
+// mark is a line of our own in the FIFO.
+const mark = "mark"
 
 // newTrace reads the FIFO at path for the life of the test program. It is opened for
 // writing too, so that it has no end while the server is away.
@@ -29,12 +36,16 @@ func newTrace(path, hold string) (*trace, error) {
 	if err != nil {
 		return nil, err
 	}
-	tr := &trace{hold: hold}
+	tr := &trace{hold: hold, fifo: f}
 	tr.cond = sync.NewCond(&tr.mu)
 	go func() {
 		for sc := bufio.NewScanner(f); sc.Scan(); {
 			tr.mu.Lock()
-			tr.lines = append(tr.lines, sc.Text())
+			if sc.Text() == mark {
+				tr.seen++
+			} else {
+				tr.lines = append(tr.lines, sc.Text())
+			}
 			tr.cond.Broadcast()
 			tr.mu.Unlock()
 		}
@@ -68,9 +79,22 @@ func (tr *trace) wait(t *testing.T, lines ...string) {
 	}
 }
 
+// sync waits until all is read that the server wrote before, and locks mu.
+func (tr *trace) sync() {
+	tr.mu.Lock()
+	tr.marks++
+	want := tr.marks
+	if _, err := fmt.Fprintln(tr.fifo, mark); err != nil {
+		panic(err) // a FIFO that is open for reading, here
+	}
+	for tr.seen < want {
+		tr.cond.Wait()
+	}
+}
+
 // told gives the lines since reset.
 func (tr *trace) told() []string {
-	tr.mu.Lock()
+	tr.sync()
 	defer tr.mu.Unlock()
 	return slices.Clone(tr.lines)
 }
@@ -86,7 +110,7 @@ func held(t *testing.T, lun uint16) (tr *trace, release func()) {
 	if err := os.WriteFile(tr.hold, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	tr.mu.Lock()
+	tr.sync()
 	tr.lines = nil
 	tr.mu.Unlock()
 	release = sync.OnceFunc(func() {
