@@ -3,6 +3,7 @@ package sbc
 import (
 	"context"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -117,6 +118,36 @@ func TestRangeLockAbort(t *testing.T) {
 	if len(l.holds) != 0 || l.excl.Load() != 0 {
 		t.Error("something is left")
 	}
+}
+
+// A write that counted down to zero long ago wakes nobody who waits for another.
+func TestRangeLockLateWakeup(t *testing.T) {
+	var l rangeLock
+	if !l.beginWrite() {
+		t.Fatal("a plain write does not pass")
+	}
+	got := make(chan *hold)
+	go func() {
+		h, err := l.lock(context.Background(), 0, 10, true)
+		if err != nil {
+			t.Error(err)
+		}
+		got <- h
+	}()
+	waits := func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.idle != nil
+	}
+	for !waits() {
+		runtime.Gosched()
+	}
+	l.drained()
+	if !waits() {
+		t.Error("the hold no longer waits for the write")
+	}
+	l.endWrite()
+	l.unlock(<-got)
 }
 
 // Many goroutines check what the lock promises, at random ranges.
