@@ -1,0 +1,9 @@
+// Package soak lets many sessions do a random mixture of everything against a few disks,
+// and compares each block that is read with a model of the medium. Each session writes to
+// blocks of its own, so that the model is exact: a block holds what was written last or,
+// when a later write was aborted or its session lost, either of the two.
+//
+// The mixture has reads, writes of all kinds, copies, reservations, mode pages, task
+// management up to TARGET COLD RESET, logouts, dropped and reinstated sessions, and LUN
+// maps that change by apply.
+package soak
