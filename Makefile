@@ -3,11 +3,14 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo build test deps conformance conformance-sam vm vm-image bench bench-allocs logins hostile fuzz lint race fmt generate clean
+.PHONY: help demo build test deps conformance conformance-sam vm vm-image bench bench-allocs logins hostile crash soak fuzz lint race fmt generate clean
 
 # Time for each fuzz target, flags of the benchmark (BENCH=-h lists them).
 FUZZTIME ?= 60s
 BENCH    ?=
+# How often `make crash` kills, how long `make soak` works.
+KILLS    ?= 500
+SOAK     ?= 10m
 # Steps of `make test`, all by default: make test STEPS="format vet".
 STEPS    ?=
 
@@ -38,7 +41,7 @@ conformance: build ## iscsi-test-cu, qemu-img, qemu-io and fio against targate
 	$(call figure,$(SYSTEM) -timeout 20m ./test/conformance)
 
 conformance-sam: build ## our own cases for SAM, SPC, SBC and iSCSI, over the wire
-	$(call figure,TARGATE=bin/targate $(SYSTEM) -timeout 5m ./test/sam)
+	$(call figure,$(SYSTEM) -timeout 5m ./test/sam)
 
 vm: build vm-image ## the Linux kernel initiator, in a user-mode-linux guest
 	$(call figure,go test -count=1 -v -tags vm -timeout 8m ./test/vm/...)
@@ -59,6 +62,13 @@ logins: build ## 10,000 logins and 1,000 sessions at once: nothing is left behin
 
 hostile: build ## hostile peers leave the others at no less than half speed
 	$(call figure,$(SYSTEM) -timeout 10m -run '^TestHostile' ./test/abuse)
+
+crash: build ## KILLS (500) kill -9 at random instants, and a power loss at every step: nothing is lost or mixed
+	@go test -count=1 -run PowerLoss ./gateway/manage/statedir
+	$(call figure,TARGATE=bin/targate $(SYSTEM) -timeout 30m ./test/crash -args -kills $(KILLS))
+
+soak: build ## everything at once for SOAK (10m) from 16 sessions against a model of the medium
+	$(call figure,TARGATE=bin/targate $(SYSTEM) -timeout 60m ./test/soak -args -duration $(SOAK))
 
 fuzz: ## each fuzz target for FUZZTIME (60s)
 	@test/fuzz.sh $(FUZZTIME)

@@ -97,13 +97,16 @@ func (d *Dir) Save(k Kind, name string, payload []byte) error {
 	if err := d.makeDir(filepath.Dir(path)); err != nil {
 		return fmt.Errorf("state: %w", err)
 	}
-	if err := d.sys.writeNew(path+suffix, b); err != nil {
+	if err := d.sys.write(path+suffix, b); err != nil {
+		return fmt.Errorf("state: %w", err)
+	}
+	if err := d.sys.sync(path + suffix); err != nil {
 		return fmt.Errorf("state: %w", err)
 	}
 	if err := d.sys.rename(path+suffix, path); err != nil {
 		return fmt.Errorf("state: %w", err)
 	}
-	if err := d.sys.syncDir(filepath.Dir(path)); err != nil {
+	if err := d.sys.sync(filepath.Dir(path)); err != nil {
 		return fmt.Errorf("state: %w", err)
 	}
 	return nil
@@ -131,10 +134,10 @@ func (d *Dir) makeDir(path string) error {
 	if err := d.makeDir(filepath.Dir(path)); err != nil {
 		return err
 	}
-	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := d.sys.mkdir(path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return d.sys.syncDir(filepath.Dir(path))
+	return d.sys.sync(filepath.Dir(path))
 }
 
 // file is the path of the record name.
@@ -166,30 +169,24 @@ func ValidName(s string) bool {
 
 // system is what Save does to the file system, in steps at which a test can cut it.
 type system interface {
-	writeNew(path string, b []byte) error // durable when it returns
+	mkdir(path string) error
+	write(path string, b []byte) error // makes or truncates the file
+	sync(path string) error            // of a file or directory
 	rename(from, to string) error
-	syncDir(path string) error
 }
 
 type osSystem struct{}
 
-func (osSystem) writeNew(path string, b []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	if _, err = f.Write(b); err == nil {
-		err = f.Sync()
-	}
-	return errors.Join(err, f.Close())
-}
+func (osSystem) mkdir(path string) error { return os.Mkdir(path, 0o700) }
 
-func (osSystem) rename(from, to string) error { return os.Rename(from, to) }
+func (osSystem) write(path string, b []byte) error { return os.WriteFile(path, b, 0o600) }
 
-func (osSystem) syncDir(path string) error {
+func (osSystem) sync(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	return errors.Join(f.Sync(), f.Close())
 }
+
+func (osSystem) rename(from, to string) error { return os.Rename(from, to) }

@@ -101,14 +101,14 @@ func (c *cutSystem) step(what string) bool {
 	return c.n < 0
 }
 
-func (c *cutSystem) writeNew(path string, b []byte) error {
+func (c *cutSystem) write(path string, b []byte) error {
 	if c.step("write") {
 		if c.half {
 			_ = os.WriteFile(path, b[:len(b)/2], 0o600)
 		}
 		return errCut
 	}
-	return c.osSystem.writeNew(path, b)
+	return c.osSystem.write(path, b)
 }
 
 func (c *cutSystem) rename(from, to string) error {
@@ -121,11 +121,11 @@ func (c *cutSystem) rename(from, to string) error {
 	return c.osSystem.rename(from, to)
 }
 
-func (c *cutSystem) syncDir(path string) error {
+func (c *cutSystem) sync(path string) error {
 	if c.step("sync " + filepath.Base(path)) {
 		return errCut
 	}
-	return c.osSystem.syncDir(path)
+	return c.osSystem.sync(path)
 }
 
 // TestCut interrupts a Save at each step: the next run finds the old value or the new
@@ -162,7 +162,7 @@ func TestCut(t *testing.T) {
 			_ = d.Close()
 			if saveErr == nil {
 				// The order that durability rests on.
-				if want := []string{"write", "rename", "sync a"}; !slices.Equal(cut.log, want) {
+				if want := []string{"write", "sync v.new", "rename", "sync a"}; !slices.Equal(cut.log, want) {
 					t.Errorf("steps %v, want %v", cut.log, want)
 				}
 				break
@@ -182,7 +182,7 @@ func TestNewDirectoriesAreDurable(t *testing.T) {
 	if err := d.Save(Saved, "devices/a/v", nil); err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"sync state", "sync devices", "write", "rename", "sync a"}; !slices.Equal(cut.log, want) {
+	if want := []string{"sync state", "sync devices", "write", "sync v.new", "rename", "sync a"}; !slices.Equal(cut.log, want) {
 		t.Errorf("steps %v, want %v", cut.log, want)
 	}
 }
