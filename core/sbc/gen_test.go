@@ -82,9 +82,9 @@ OPERATION CODE, a service action that is not with INVALID FIELD IN CDB.
 - *without a logical unit*: answered at a LUN where nothing is mapped.
 - *while busy*: carried out during FORMAT UNIT and SANITIZE.
 - *past ACA*: carried out during an auto contingent allegiance of another initiator.
-- *type 2*: only with protection information, and carried out only when it is of type 2. On
-  a disk with protection information READ, WRITE, VERIFY and their like have a PROTECT field
-  in the upper three bits of byte 1 too, and FORMAT UNIT has FMTPINFO there.
+- *protection*: only on a disk with protection information; all of them but XDWRITEREAD(32)
+  are carried out when it is of type 2. On such a disk READ, WRITE, VERIFY and their like
+  have a PROTECT field in the upper three bits of byte 1 too, and FORMAT UNIT has FMTPINFO.
 - *thin*: only with a store that can deallocate, or that knows what is deallocated.
 
 | code | action | command | data | timeout | gates | usage |
@@ -118,7 +118,7 @@ func gates(r *core.Row, full, thick []*core.Row) []string {
 	}
 	switch {
 	case !hasRow(full, r):
-		names = append(names, "type 2")
+		names = append(names, "protection")
 	case !hasRow(thick, r):
 		names = append(names, "thin")
 	}

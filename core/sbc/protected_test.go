@@ -341,7 +341,7 @@ func TestProtectValues(t *testing.T) {
 	r := newRig(t, nil)
 	for _, f := range all {
 		if f.long {
-			r.bad(f.cdb(0, 0, 1), nil, sense.IllegalRequest, sense.InvalidFieldInCDB)
+			r.bad(f.cdb(0, 0, 1), nil, sense.IllegalRequest, sense.InvalidOpcode)
 			continue
 		}
 		for protect := byte(1); protect < 8; protect++ {

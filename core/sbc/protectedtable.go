@@ -40,10 +40,15 @@ func variable(dir scsi.Dir, action int16, name string, n core.Rule, flags byte, 
 	return r
 }
 
-// longRows are the commands that only a disk with protection information has. They are
-// carried out with type 2 protection alone; with another type, which a FORMAT UNIT may
-// change, they end with INVALID COMMAND OPERATION CODE (SBC-4, 5.16 and its like).
+// longRows are the commands that only a disk with protection information has: those of 32
+// bytes. All but XDWRITEREAD are carried out with type 2 protection alone; with another
+// type, which a FORMAT UNIT may change, they end with INVALID COMMAND OPERATION CODE
+// (SBC-4, 5.16 and its like). iscsi-test-cu takes no usage data of 32 bytes, which is why
+// no other disk has XDWRITEREAD(32).
 var longRows = []row{
+	both(opVariable, "XDWRITEREAD(32)", core.Blocks(28, 4), "\x7f\x00\x00\x00\x00\x00\x3f\x18\x00\x07\x1c\x00"+
+		"\xff\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\xff\xff",
+		core.ReadsMedium|core.WritesMedium, short, (*Disk).xdWriteRead).action(0x07),
 	variable(scsi.In, 0x09, "READ(32)", core.Blocks(28, 4), dpoFUA, core.ReadsMedium, short, (*Disk).protectedRead),
 	variable(scsi.Out, 0x0a, "VERIFY(32)", longVerifyRule, dpoBytchk, core.ReadsMedium, long, (*Disk).protectedVerify),
 	variable(scsi.Out, 0x0b, "WRITE(32)", core.Blocks(28, 4), dpoFUA, core.WritesMedium, short, (*Disk).protectedWrite),

@@ -104,9 +104,6 @@ var table = []row{
 		0, quick, (*Disk).sanitizeExit).action(saExit),
 	both(0x53, "XDWRITEREAD(10)", core.Blocks(7, 2), "\x53\x1c\xff\xff\xff\xff\x3f\xff\xff\x00",
 		core.ReadsMedium|core.WritesMedium, short, (*Disk).xdWriteRead),
-	both(0x7f, "XDWRITEREAD(32)", core.Blocks(28, 4), "\x7f\x00\x00\x00\x00\x00\x3f\x18\x00\x07\x1c\x00"+
-		"\xff\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\xff\xff",
-		core.ReadsMedium|core.WritesMedium, short, (*Disk).xdWriteRead).action(0x07),
 	in(0x88, "READ(16)", core.Blocks(10, 4), "\x88\x18\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x3f\x00",
 		reads, short, (*Disk).read16),
 	out(0x89, "COMPARE AND WRITE", compareAndWriteRule, "\x89\x18\xff\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\xff\x3f\x00",
