@@ -18,6 +18,7 @@ packages=(
   findutils diffutils hostname tar gzip busybox-static
   open-iscsi sg3-utils lsscsi                         # the initiator, raw commands
   e2fsprogs xfsprogs                                  # file systems
+  dmsetup                                             # multipath
 )
 say() { echo "image.sh: $*" >&2; }
 
