@@ -46,6 +46,7 @@ type task struct {
 	managed   bool // a function of this session aborts it with others
 	single    bool // ABORT TASK of this session aborts it
 	lingers   bool // aborted, and its R2Ts are still to be answered
+	recycled  bool // on the free list
 	holds     int  // bytes of OutBuf that count in Session.held
 
 	tmf  *tmfResult // a function to answer once this task is answered
@@ -67,6 +68,7 @@ func (s *Session) newTask() *task {
 	}
 	s.free = t.next
 	t.next = nil
+	t.recycled = false
 	return t
 }
 
@@ -80,6 +82,10 @@ func (s *Session) recycle(t *task) {
 	t.managed, t.single, t.lingers = false, false, false
 	t.dataSN, t.r2tSN, t.nR2T = 0, 0, 0
 	t.tmf = nil
+	if invariants && t.recycled {
+		panic("session: a task was recycled twice")
+	}
+	t.recycled = true
 	t.next = s.free
 	s.free = t
 }
@@ -140,6 +146,9 @@ func (t *task) Own(*core.Command) bool {
 // Done queues a task that ended on another goroutine (core.Port).
 func (t *task) Done(*core.Command) {
 	s := t.s
+	if invariants && t.recycled {
+		panic("session: Done of a task that was recycled")
+	}
 	s.mu.Lock()
 	s.done = append(s.done, t)
 	s.ready.Add(1)

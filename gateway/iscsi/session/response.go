@@ -53,6 +53,9 @@ func (t *task) hasData() bool {
 
 // respond queues the answer to t, data and status. The task may be recycled then.
 func (s *Session) respond(t *task) {
+	if invariants {
+		t.check()
+	}
 	flags, count, bidi := t.residuals()
 	sent := uint32(0) // ExpDataSN: 0 without Data-In (RFC 7143, 11.4.8)
 	if t.hasData() {
