@@ -1,6 +1,7 @@
 package spc
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -51,6 +52,20 @@ func (d *Device) restoreModes() error {
 		}
 	}
 	return nil
+}
+
+// Reset makes the saved values current again, as a reset of the logical unit does (SPC-6,
+// 7.5.1). The unit attention of the reset tells everyone.
+func (d *Device) Reset() {
+	d.selecting.Lock()
+	defer d.selecting.Unlock()
+	old := d.modes.Load()
+	d.modes.Store(&modeTable{current: old.saved, saved: old.saved})
+	for i := range d.pages {
+		if apply := d.pages[i].Apply; apply != nil && !bytes.Equal(old.current[i], old.saved[i]) {
+			apply(old.saved[i])
+		}
+	}
 }
 
 // parseModes reads what saveModes wrote, perhaps by another version of this program:
