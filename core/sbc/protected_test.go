@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/targate/targate/core"
@@ -12,152 +13,6 @@ import (
 	"github.com/targate/targate/core/coretest"
 	"github.com/targate/targate/core/sense"
 )
-
-// protectedRig is a disk with protection information.
-type protectedRig struct {
-	*rig
-	dif *testStore
-}
-
-// newDIF is a store for the protection information of a rig.
-func newDIF() *testStore {
-	size := (ProtectionSize(rigBlocks*512, 512) + testGranularity - 1) / testGranularity * testGranularity
-	return newTestStore(size)
-}
-
-func newProtectedRig(t testing.TB, kind uint8, change func(*Config, *testStore)) *protectedRig {
-	t.Helper()
-	r := &protectedRig{dif: newDIF()}
-	r.rig = newRig(t, func(c *Config, s *testStore) {
-		c.Protection = &Protection{Store: r.dif, Type: kind}
-		if change != nil {
-			change(c, s)
-		}
-	})
-	return r
-}
-
-// tuples are the protection information that the medium has.
-func (r *protectedRig) tuples(lba, n int) []tuple {
-	r.dif.mu.Lock()
-	defer r.dif.mu.Unlock()
-	b := slices.Clone(r.dif.data[dataAt+lba*tupleLen : dataAt+(lba+n)*tupleLen])
-	invert(b)
-	list := make([]tuple, n)
-	for i := range list {
-		list[i] = getTuple(b[i*tupleLen:])
-	}
-	return list
-}
-
-// setTuple is what only a fault does.
-func (r *protectedRig) setTuple(lba int, t tuple) {
-	r.dif.mu.Lock()
-	defer r.dif.mu.Unlock()
-	b := r.dif.data[dataAt+lba*tupleLen:][:tupleLen]
-	t.put(b)
-	invert(b)
-}
-
-// with puts protection information behind each block of data.
-func with(data []byte, t ...tuple) []byte {
-	var b []byte
-	for i, v := range t {
-		b = append(b, data[i*512:(i+1)*512]...)
-		b = append(b, make([]byte, tupleLen)...)
-		v.put(b[len(b)-tupleLen:])
-	}
-	return b
-}
-
-// set changes bits of the Control mode page.
-func (r *protectedRig) set(ato, dpicz bool) {
-	r.t.Helper()
-	page := []byte{0x0a, 10, 0x02, 0x10, 0, 0, 0, 0, 0xff, 0xff, 0, 0}
-	if ato {
-		page[5] |= 0x80
-	}
-	if dpicz {
-		page[2] |= 0x08
-	}
-	list := append(make([]byte, 4), page...)
-	r.good([]byte{0x15, 0x10, 0, 0, byte(len(list)), 0}, list)
-}
-
-// tagged is a 32-byte command with the tags that it expects.
-func tagged(action, flags byte, lba uint64, n, ref uint32, app, mask uint16) []byte {
-	b := cdb32(action, flags, lba, n)
-	binary.BigEndian.PutUint32(b[20:], ref)
-	binary.BigEndian.PutUint16(b[24:], app)
-	binary.BigEndian.PutUint16(b[26:], mask)
-	return b
-}
-
-// form is a command in one of its lengths.
-type form struct {
-	name string
-	long bool
-	cdb  func(flags byte, lba uint64, n uint32) []byte
-}
-
-func forms(name string, c10, c12, c16, action byte) []form {
-	list := []form{
-		{name + "(16)", false, func(f byte, lba uint64, n uint32) []byte { return cdb16(c16, f, lba, n) }},
-		{name + "(32)", true, func(f byte, lba uint64, n uint32) []byte {
-			return tagged(action, f, lba, n, uint32(lba), 0x1234, 0xffff)
-		}},
-	}
-	if c10 != 0 {
-		list = append(list, form{name + "(10)", false, func(f byte, lba uint64, n uint32) []byte { return cdb10(c10, f, uint32(lba), uint16(n)) }})
-	}
-	if c12 != 0 {
-		list = append(list, form{name + "(12)", false, func(f byte, lba uint64, n uint32) []byte { return cdb12(c12, f, uint32(lba), n) }})
-	}
-	return list
-}
-
-var (
-	readForms        = forms("READ", 0x28, 0xa8, 0x88, 0x09)
-	verifyForms      = forms("VERIFY", 0x2f, 0xaf, 0x8f, 0x0a)
-	writeForms       = forms("WRITE", 0x2a, 0xaa, 0x8a, 0x0b)
-	writeVerifyForms = forms("WRITE AND VERIFY", 0x2e, 0xae, 0x8e, 0x0c)
-	sameForms        = forms("WRITE SAME", 0x41, 0, 0x93, 0x0d)
-	otherForms       = []form{
-		{"ORWRITE(16)", false, func(f byte, lba uint64, n uint32) []byte { return cdb16(0x8b, f, lba, n) }},
-		{"COMPARE AND WRITE", false, func(f byte, lba uint64, n uint32) []byte { b := caw(lba, byte(n)); b[1] = f; return b }},
-		{"WRITE ATOMIC(16)", false, func(f byte, lba uint64, n uint32) []byte { return cdb16(0x9c, f, lba, n) }},
-	}
-)
-
-// carries says whether f can carry protection information of kind.
-func (f form) carries(kind uint8) bool { return f.long == (kind == 2) }
-
-// Fields that can be wrong, in what a test gives or stores.
-var faults = []struct {
-	field checks
-	code  sense.Code
-	spoil func(*tuple)
-}{
-	{checkGuard, sense.GuardCheckFailed, func(t *tuple) { t.guard ^= 1 }},
-	{checkApp, appTagCheckFailed, func(t *tuple) { t.app ^= 1 }},
-	{checkRef, refTagCheckFailed, func(t *tuple) { t.ref ^= 1 }},
-}
-
-// right is protection information of a block that no check complains of.
-func right(data []byte, lba uint64) tuple { return tuple{guard(data), 0x1234, uint32(lba)} }
-
-// known says whether a check of field can take place: the reference tag follows from the
-// LBA (type 1) or the CDB (type 2, 32 bytes), the application tag from the CDB (32 bytes
-// and ATO 1).
-func known(field checks, kind uint8, f form, ato bool) bool {
-	switch field {
-	case checkApp:
-		return f.long && ato
-	case checkRef:
-		return kind == 1 || kind == 2 && f.long
-	}
-	return true
-}
 
 // TestMediumChecks: each RDPROTECT and VRPROTECT (BYTCHK 00b) value, each type, each
 // field that can be wrong on the medium (SBC-4, the tables of 5.13 and 5.36).
@@ -185,7 +40,7 @@ func TestMediumChecks(t *testing.T) {
 						v := right(data[:512], 101)
 						fault.spoil(&v)
 						r.setTuple(101, v)
-						if bytes.Contains([]byte(want[protect]), []byte(letters[fault.field])) && known(fault.field, kind, f, true) {
+						if strings.Contains(want[protect], letters[fault.field]) && known(fault.field, kind, f, true) {
 							e := r.bad(cdb, nil, sense.AbortedCommand, fault.code)
 							if !e.HasInfo || e.Info != 101 {
 								t.Errorf("%v: information %d, want 101", fault.code, e.Info)
@@ -222,89 +77,73 @@ func TestDPICZ(t *testing.T) {
 }
 
 // TestTransferChecks: each WRPROTECT and ORPROTECT value, and VRPROTECT with BYTCHK 01b:
-// what is checked in the Data-Out (SBC-4, the tables of 5.40 and 5.36). The escape holds
-// for the medium only.
+// what is checked in the Data-Out (SBC-4, the tables of 5.40 and 5.36).
 func TestTransferChecks(t *testing.T) {
-	const bytchk01 = bytchkData << 1
 	want := [6][]sense.Code{
 		1: {sense.GuardCheckFailed, appTagCheckFailed, refTagCheckFailed},
 		2: {appTagCheckFailed, refTagCheckFailed},
 		3: {}, 4: {sense.GuardCheckFailed},
 		5: {sense.GuardCheckFailed, appTagCheckFailed, refTagCheckFailed},
 	}
-	all := slices.Concat(writeForms, writeVerifyForms, verifyForms, otherForms, sameForms)
 	for kind := uint8(1); kind <= 3; kind++ {
-		for _, f := range all {
-			for protect := byte(1); protect < 6; protect++ {
-				if !f.carries(kind) {
-					continue
-				}
+		for _, f := range slices.Concat(writeForms, writeVerifyForms, verifyForms, otherForms, sameForms) {
+			for protect := byte(1); protect < 6 && f.carries(kind); protect++ {
 				t.Run(fmt.Sprintf("type_%d/%s/PROTECT_%d", kind, f.name, protect), func(t *testing.T) {
 					for _, fault := range faults {
-						r := newProtectedRig(t, kind, nil)
-						r.set(true, false)
-						old := r.tuples(100, 2)
-						data, n := fill(7, 2), 2
-						flags := protect << 5
-						switch {
-						case f.name[:6] == "VERIFY":
-							flags |= bytchk01
-							r.good(cdb10(0x2a, 0, 100, 2), data)
-							for i := range 2 {
-								v := right(data[:512], uint64(100+i))
-								if i == 1 {
-									fault.spoil(&v) // so that the comparison finds no fault
-								}
-								r.setTuple(100+i, v)
-							}
-							old = r.tuples(100, 2)
-						case len(f.name) > 10 && f.name[:10] == "WRITE SAME":
-							n = 1 // the fault is in the one block
-						}
-						at := n - 1
-						var v []tuple
-						for i := range n {
-							v = append(v, right(data[i*512:][:512], uint64(100+i)))
-						}
-						fault.spoil(&v[at])
-						if fault.field == checkApp && protect != 3 && protect != 4 {
-							v[at].app = 0xffff // is no escape here
-							if f.name[:6] == "VERIFY" {
-								x := v[at]
-								r.setTuple(100+at, x)
-								old = r.tuples(100, 2)
-							}
-						}
-						out := with(data, v...)
-						blocks := uint32(n)
-						if f.name == "COMPARE AND WRITE" {
-							out = append(with(make([]byte, 1024), right(make([]byte, 512), 100), right(make([]byte, 512), 101)), out...)
-						}
-						cdb := f.cdb(flags, 100, blocks)
-						if slices.Contains(want[protect], fault.code) && known(fault.field, kind, f, true) {
-							e := r.bad(cdb, out, sense.AbortedCommand, fault.code)
-							if !e.HasInfo || e.Info != uint64(100+at) {
-								t.Errorf("%v: information %d", fault.code, e.Info)
-							}
-							if !slices.Equal(r.tuples(100, 2), old) {
-								t.Error("something was written")
-							}
-							continue
-						}
-						if f.name[:6] == "WRITE " && f.name[6:7] == "A" && f.name[7:8] == "N" { // WRITE AND VERIFY
-							if fault.field != checkGuard || protect != 3 {
-								r.good(cdb, out)
-							}
-							continue
-						}
-						r.good(cdb, out)
-						if got := r.tuples(100, n); f.name != "ORWRITE(16)" && !slices.Equal(got, v) {
-							t.Errorf("%v: the medium has %v, want %v as sent", fault.code, got, v)
-						}
+						bad := slices.Contains(want[protect], fault.code) && known(fault.field, kind, f, true)
+						sendFault(t, kind, f, protect, fault.spoil, fault.code, bad)
 					}
+					// the escape holds for the medium only
+					bad := slices.Contains(want[protect], appTagCheckFailed) && known(checkApp, kind, f, true)
+					sendFault(t, kind, f, protect, func(v *tuple) { v.app = 0xffff }, appTagCheckFailed, bad)
 				})
 			}
 		}
+	}
+}
+
+// sendFault sends f with protection information of which the last block's is spoilt. It
+// expects code if bad, else that what was sent is on the medium.
+func sendFault(t *testing.T, kind uint8, f form, protect byte, spoil func(*tuple), code sense.Code, bad bool) {
+	t.Helper()
+	const lba = 100
+	r := newProtectedRig(t, kind, nil)
+	r.set(true, false)
+	data, v := fill(7, 2), []tuple{right(fill(7, 1), lba), right(fill(7, 1), lba+1)}
+	if strings.HasPrefix(f.name, "WRITE SAME") {
+		data, v = data[:512], v[:1]
+	}
+	last := len(v) - 1
+	spoil(&v[last])
+	out, flags := with(data, v...), protect<<5
+	switch {
+	case strings.HasPrefix(f.name, "VERIFY"):
+		flags |= bytchkData << 1
+		r.good(cdb10(0x2a, 0, lba, 2), data)
+		for i := range v { // so that the comparison finds no fault
+			r.setTuple(lba+i, v[i])
+		}
+	case f.name == "COMPARE AND WRITE":
+		zeros := make([]byte, 512)
+		out = append(with(fill(0, 2), right(zeros, lba), right(zeros, lba+1)), out...)
+	}
+	before := r.tuples(lba, 2)
+	cdb := f.cdb(flags, lba, uint32(len(v)))
+	if bad {
+		if e := r.bad(cdb, out, sense.AbortedCommand, code); !e.HasInfo || e.Info != uint64(lba+last) {
+			t.Errorf("%02Xh/%02Xh: information %d", code.ASC(), code.ASCQ(), e.Info)
+		}
+		if !slices.Equal(r.tuples(lba, 2), before) {
+			t.Error("something was written")
+		}
+		return
+	}
+	r.good(cdb, out)
+	if f.name == "ORWRITE(16)" { // makes the guard
+		v[last].guard = guard(data[:512])
+	}
+	if got := r.tuples(lba, len(v)); !slices.Equal(got, v) {
+		t.Errorf("%02Xh/%02Xh: the medium has %x, want %x as sent", code.ASC(), code.ASCQ(), got, v)
 	}
 }
 
