@@ -98,6 +98,13 @@ func testRows(t *testing.T) {
 			}
 		})
 	}
+	for _, c := range list {
+		switch c.code {
+		case 0x04, 0x1b, 0x48: // FORMAT UNIT, START STOP UNIT, SANITIZE do something with all fields zero
+			continue
+		}
+		run(t, "4.4 announced the wrong way "+c.String(), func(t *testing.T) { announcesWrong(t, c) })
+	}
 	for _, code := range []byte{0x19, 0x2d, 0x5b, 0x60, 0xb8, 0xc0, 0xf7, 0xff} {
 		run(t, fmt.Sprintf("5.3 no command %02xh", code), func(t *testing.T) {
 			h := login(t)
@@ -163,6 +170,23 @@ func testRows(t *testing.T) {
 		h := login(t)
 		h.fails(h.none(lunMem, []byte{0, 0, 0, 0, 0, 1}), illegal, invalidCDB)
 	})
+}
+
+// announcesWrong sends a command that moves nothing, as a read and as a write of a block,
+// with each way that an initiator may send data: the command ends, what was announced is
+// the residual, and the session goes on.
+func announcesWrong(t *testing.T, c command) {
+	for _, kv := range [][]string{{}, {"ImmediateData", "No"}, {"InitialR2T", "Yes", "ImmediateData", "No"}} {
+		h := login(t, keys(kv...))
+		for _, cmd := range []initiator.Command{{In: 512}, {Out: fill(1, 0)}} {
+			cmd.LUN, cmd.CDB = lunNull, c.cdb()
+			r := h.do(&cmd)
+			if r.Status == good && int64(len(r.Data))+max(r.Residual, 0) != 512 && cmd.In > 0 {
+				t.Errorf("%d bytes and a residual of %d of 512 announced", len(r.Data), r.Residual)
+			}
+		}
+		h.sense(lunNull)
+	}
 }
 
 // isAction says whether a bit of the CDB belongs to its service action or its length.

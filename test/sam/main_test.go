@@ -75,7 +75,8 @@ func devices() string {
 	}
 	broken := fmt.Sprintf("fail op=read lba=%d class=medium; fail op=write lba=%d class=medium; fail op=write,zero lba=%d class=no-space; fail op=read,write lba=%d class=gone",
 		brokenRead, brokenWrite, brokenFull, brokenGone)
-	return fmt.Sprintf(`devices:
+	return fmt.Sprintf(`alua: {explicit: true, implicit: true, groups: [{tag: 1}, {tag: 2}]}
+devices:
   - {name: mem, handler: mem, size: 8MiB}
   - {name: held, handler: mem, size: 8MiB, filter: %q}
   - {name: file, handler: file, path: ./file.img, size: 16MiB}
