@@ -17,6 +17,9 @@ const (
 	// the target is asked whether it still has it.
 	answerLimit = 40 * time.Second
 	query       = 500 * time.Millisecond
+	// denials is how often in a row the target must not know a task that then has no
+	// answer: a task leaves the task set a little before its answer leaves the target.
+	denials = 3
 	// pause after BUSY and TASK SET FULL.
 	pause = 5 * time.Millisecond
 )
@@ -96,6 +99,7 @@ func (h *host) start(c *initiator.Command) (*tracked, error) {
 
 // await gives the end of k; r is valid when there was an answer.
 func (h *host) await(ctx context.Context, k *tracked) (end, *initiator.Result, error) {
+	denied := 0
 	for begin := time.Now(); ; {
 		limited, cancel := context.WithTimeout(ctx, query)
 		_, err := k.t.Wait(limited)
@@ -117,12 +121,16 @@ func (h *host) await(ctx context.Context, k *tracked) (end, *initiator.Result, e
 		case err != nil:
 			return lost, nil, err
 		case answer == initiator.FunctionSucceeded:
-			continue // it is still there
+			denied = 0 // it is still there
+			continue
 		}
 		select {
 		case <-k.t.Ended():
 			continue
 		default:
+		}
+		if denied++; denied < denials {
+			continue
 		}
 		if k.excuses == h.excuses() {
 			return lost, nil, fmt.Errorf("LOST: LUN %d CDB %x has no answer, the target does not know it (QUERY TASK %d), and nothing was reset",
