@@ -38,4 +38,5 @@ var families = []family{
 	{"SBC-4.7_provisioning", testProvisioning},
 	{"SBC-4.13_faults", testFaults},
 	{"SAM-4.8_remap_and_growth", testRemap},
+	{"7143-11.9_administration", testAdministration},
 }

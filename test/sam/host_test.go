@@ -347,6 +347,20 @@ func (h *host) told(lun uint16, want ...uint16) {
 	}
 }
 
+// hits repeats TEST UNIT READY until a unit attention comes, which is code and the only one.
+func (h *host) hits(lun uint16, code uint16) {
+	h.t.Helper()
+	for {
+		switch got := h.attentions(lun); {
+		case len(got) == 0 && h.ctx.Err() == nil:
+		case len(got) == 1 && got[0] == code:
+			return
+		default:
+			h.t.Fatalf("unit attentions %04x, want %04x", got, code)
+		}
+	}
+}
+
 // refused checks that a login ends with status class and detail.
 func refused(t *testing.T, class, detail uint8, opts ...option) {
 	t.Helper()

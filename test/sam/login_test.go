@@ -182,6 +182,12 @@ func testLogin(t *testing.T) {
 			}
 		}
 	})
+	run(t, "4.2.4 another PDU in the middle of a login", func(t *testing.T) {
+		w, _ := firstLogin(t, loginPDU(1, 3, false, names()...))
+		w.send(commandPDU(0, 1, 1, 1, 0, tur))
+		p := w.expect(initiator.OpLoginResponse)
+		status(t, p, 2, 0x0b)
+	})
 	run(t, "11.13.5 a session above max_sessions", func(t *testing.T) {
 		a, b := login(t, to(iqnTwo)), login(t, to(iqnTwo))
 		refused(t, 3, 2, to(iqnTwo))

@@ -93,12 +93,13 @@ const luns = "{0: mem, 1: held, 2: file, 3: nothing, 4: mem4k, 5: {device: mem, 
 
 // model is what of the configuration a case changes.
 type model struct {
-	grows   string // size of the disk that grows
-	groupA  string // LUN map of group a of iqnGroups
-	patterA string // who is in it
+	grows  string // size of the disk that grows
+	groupA string // LUN map of group a of iqnGroups
+	whoA   string // a pattern of who is in it
+	two    string // more keys of iqnTwo
 }
 
-var firstModel = model{grows: "4MiB", groupA: "{0: other, 3: mem, 300: nothing}", patterA: "iqn.*:group-a*"}
+var firstModel = model{grows: "4MiB", groupA: "{0: other, 3: mem, 300: nothing}", whoA: "iqn.*:group-a*"}
 
 func (m model) String() string {
 	return fmt.Sprintf(devices(), m.grows) + "targets:\n" +
@@ -107,10 +108,10 @@ func (m model) String() string {
 		"  - iqn: " + iqnChap + "\n    luns: {0: mem}\n" +
 		"    chap: {users: [{name: " + user + ", secret_file: ./user}], mutual: {name: " + target + ", secret_file: ./target}}\n" +
 		"  - iqn: " + iqnGroups + "\n    luns: {0: grows}\n    groups:\n" +
-		"      - {name: a, initiators: [\"" + m.patterA + "\"], luns: " + m.groupA + "}\n" +
+		"      - {name: a, initiators: [\"" + m.whoA + "\"], luns: " + m.groupA + "}\n" +
 		"      - {name: b, initiators: [\"iqn.*:group-b?\"], luns: {1: {device: other, read_only: true}}}\n" +
 		"      - {name: empty, initiators: [\"iqn.*:group-empty\"], luns: {}}\n" +
-		"  - {iqn: \"" + iqnTwo + "\", luns: {0: mem}, max_sessions: 2}\n" +
+		"  - {iqn: \"" + iqnTwo + "\", luns: {0: mem}, max_sessions: 2" + m.two + "}\n" +
 		"  - iqn: " + iqnNobody + "\n    groups:\n      - {name: n, initiators: [\"iqn.*:somebody\"], luns: {0: mem}}\n"
 }
 

@@ -69,7 +69,7 @@ func testRemap(t *testing.T) {
 		h := login(t, to(iqnGroups), named("iqn.2026-11.org.targate:joins"))
 		back(t)
 		m := firstModel
-		m.patterA = "iqn.*:joins"
+		m.whoA = "iqn.*:joins"
 		m.apply(t)
 		if got, err := h.LUNs(h.ctx); err != nil || !slices.Equal(got, []uint16{0, 3, 300}) {
 			t.Errorf("LUNs %v, %v", got, err)

@@ -192,6 +192,25 @@ func testNumbering(t *testing.T) {
 		w.send(commandPDU(0, 1, 1, p.MaxCmdSN()+1, 0, tur))
 		w.alive()
 	})
+	run(t, "11.4.8 ExpDataSN counts Data-In", func(t *testing.T) {
+		w := dial(t, keys("MaxRecvDataSegmentLength", "512"))
+		w.send(commandPDU(0, 0x41, 1, w.CmdSN, 8*512, []byte{0x5a, 0, 0x3f, 0xff, 0, 0, 0, 0x10, 0, 0}))
+		n := uint32(0)
+		for {
+			p := w.recv()
+			if p.Opcode() == initiator.OpDataIn {
+				n++
+				if p.Is(1) {
+					return // the status came with the data, which has no ExpDataSN
+				}
+				continue
+			}
+			if p.Opcode() != initiator.OpResponse || p.U32(36) != n {
+				t.Errorf("%v with ExpDataSN %d after %d Data-In", p, p.U32(36), n)
+			}
+			return
+		}
+	})
 	run(t, "4.2.2.1 MaxCmdSN never goes back", func(t *testing.T) {
 		h := login(t)
 		tr, release := held(t, lunHeld)
