@@ -205,7 +205,7 @@ func (d *Disk) mend() error {
 	if d.state.Load()&stateReadOnly != 0 {
 		return fmt.Errorf("protection information: the disk was not closed; open it once for writing")
 	}
-	d.log.Info("comparing protection information with the data that was being written", "device", d.host.Name())
+	d.log.Info("comparing protection information with the data that was being written")
 	var torn uint64
 	size := d.blocks.Load()
 	step := uint64(1) << d.pi.shift >> d.shift
@@ -220,7 +220,7 @@ func (d *Disk) mend() error {
 		torn += n
 	}
 	if torn > 0 {
-		d.log.Warn("writes were torn: their blocks have no protection information now", "device", d.host.Name(), "blocks", torn)
+		d.log.Warn("writes were torn: their blocks have no protection information now", "blocks", torn)
 	}
 	if err := d.flushStores(); err != nil {
 		return err
