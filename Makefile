@@ -65,10 +65,10 @@ hostile: build ## hostile peers leave the others at no less than half speed
 
 crash: build ## KILLS (500) kill -9 at random instants, and a power loss at every step: nothing is lost or mixed
 	@go test -count=1 -run PowerLoss ./gateway/manage/statedir
-	$(call figure,TARGATE=bin/targate $(SYSTEM) -timeout 30m ./test/crash -args -kills $(KILLS))
+	$(call figure,$(SYSTEM) -timeout 30m ./test/crash -args -kills $(KILLS))
 
 soak: build ## everything at once for SOAK (10m) from 16 sessions against a model of the medium
-	$(call figure,TARGATE=bin/targate $(SYSTEM) -timeout 60m ./test/soak -args -duration $(SOAK))
+	$(call figure,$(SYSTEM) -timeout 60m ./test/soak -args -duration $(SOAK))
 
 fuzz: ## each fuzz target for FUZZTIME (60s)
 	@test/fuzz.sh $(FUZZTIME)
