@@ -23,7 +23,6 @@ type cached struct {
 	stable  []byte
 	now     []byte
 	pending []pendingWrite
-	calls   int
 	onWrite func()
 }
 
