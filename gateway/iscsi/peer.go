@@ -88,7 +88,9 @@ func (p *peer) run() {
 	log.Info("logged in", "session", r.SessionType.String())
 	begin := time.Now()
 	err = p.serve(r, ts)
-	p.s.ended(p.key(r), time.Since(begin), err == nil || p.why.Load() != nil)
+	// Who is dropped by us did not die; who logs in again over his own session did.
+	why := p.why.Load()
+	p.s.ended(p.key(r), time.Since(begin), err == nil || why != nil && *why != target.Reinstatement)
 	p.logEnd(log, "session ended", err)
 }
 

@@ -177,6 +177,9 @@ type Session struct {
 	closed  chan struct{}
 }
 
+// Reinstatement is the reason that Open gives when it drops an older session.
+const Reinstatement = "session reinstatement"
+
 // Open makes the session of ip at t. An older one of the same initiator port is
 // dropped first, and Open waits until it is closed: no command of the new session
 // runs while one of the old may still touch a medium (RFC 7143, 6.3.5). When ctx ends
@@ -189,7 +192,7 @@ func (t *Target) Open(ctx context.Context, ip core.InitiatorPort, o OpenOptions)
 		if old == nil {
 			return s, err
 		}
-		old.Drop("session reinstatement")
+		old.Drop(Reinstatement)
 		select {
 		case <-old.closed:
 		case <-ctx.Done():
