@@ -179,10 +179,10 @@ func (s *Session) scsiCommand(p *pdu.PDU) error {
 	t.HasExpected = true
 	t.ExpectedIn, t.ExpectedOut = 0, 0
 	switch {
+	case t.write: // of a bidirectional command, whose Data-In length comes in an AHS
+		t.ExpectedOut = t.expected
 	case t.read:
 		t.ExpectedIn = t.expected
-	case t.write:
-		t.ExpectedOut = t.expected
 	}
 	t.SetCDB(p.CDB())
 	if len(p.AHS) > 0 {

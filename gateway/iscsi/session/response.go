@@ -69,7 +69,7 @@ func (s *Session) respond(t *task) {
 			s.release(t)
 			return
 		}
-		sent = n + t.r2tSN
+		sent = n
 	} else {
 		t.dropRoom()
 	}
@@ -138,6 +138,7 @@ func (s *Session) dataIn(t *task, flags byte, count uint32) (sn uint32, collapse
 	maxSeg, maxBurst := int(s.params.MaxXmitDataSegmentLength), int(s.params.MaxBurstLength)
 	collapsed = t.phaseCollapse()
 	burst := 0
+	sn = t.r2tSN // one numbering for R2Ts and Data-In of a bidirectional command (RFC 7143, 11.7.5)
 	for off := 0; off < total; sn++ {
 		n := min(total-off, maxSeg, maxBurst-burst)
 		last := off+n == total
