@@ -202,7 +202,7 @@ func testAccess(t *testing.T) {
 	run(t, "5.16.2.6 transitions under load lose no command", func(t *testing.T) {
 		a, b := twoPaths(t)
 		h := login(t, at(lab.second))
-		done := make(chan error)
+		done := make(chan error, 1)
 		go func() {
 			for i := range 400 {
 				c := &initiator.Command{LUN: lunFile, CDB: write10(3000+i%64, 1), Out: fill(1, byte(i)), Attr: initiator.Simple}
