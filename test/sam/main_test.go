@@ -57,8 +57,6 @@ const (
 	heldLast  = 1999
 )
 
-const mib = 1 << 20
-
 // lab is the server that all cases share.
 var lab struct {
 	*daemon.Targate
