@@ -105,7 +105,7 @@ func testACA(t *testing.T) {
 		if err := h.Logout(h.ctx); err != nil {
 			t.Fatal(err)
 		}
-		o.good(o.none(lunOther, tur))
+		o.soonGood(&initiator.Command{LUN: lunOther, CDB: tur}, busy)
 	})
 	run(t, "5.9.3 a task that waits stays until CLEAR ACA", func(t *testing.T) {
 		h := login(t)

@@ -350,6 +350,19 @@ func (h *host) told(lun uint16, want ...uint16) {
 	}
 }
 
+// soonGood repeats c while it ends with status: a lost nexus is gone a moment after its
+// Logout Response.
+func (h *host) soonGood(c *initiator.Command, status uint8) {
+	h.t.Helper()
+	for {
+		r := h.do(c)
+		if r.Status != status {
+			h.good(r)
+			return
+		}
+	}
+}
+
 // hits repeats TEST UNIT READY until a unit attention comes, which is code and the only one.
 func (h *host) hits(lun uint16, code uint16) {
 	h.t.Helper()

@@ -481,8 +481,7 @@ func testReservations(t *testing.T) {
 		if err := h.Logout(h.ctx); err != nil {
 			t.Fatal(err)
 		}
-		o.settle()
-		o.good(o.in(lunPR, read10(0, 1), 512))
+		o.soonGood(&initiator.Command{LUN: lunPR, CDB: read10(0, 1), In: 512}, conflict)
 	})
 	run(t, "SPC-2-5.5 a reset releases", func(t *testing.T) {
 		h, o := login(t), login(t)
