@@ -92,6 +92,7 @@ type Command struct {
 
 	mu     sync.Mutex
 	done   chan struct{} // made by the first Done()
+	after  map[*func()]struct{}
 	cancel bool
 }
 
@@ -128,9 +129,9 @@ func (c *Command) Reset() {
 	c.Lent, c.Release, c.DataValid = nil, nil, false
 	c.OutBuf, c.InBuf = nil, nil
 	c.Status, c.SenseLen, c.TellAborted = scsi.Good, 0, false
-	if c.done != nil || c.cancel {
+	if c.done != nil || c.cancel || c.after != nil {
 		c.mu.Lock()
-		c.done, c.cancel = nil, false
+		c.done, c.after, c.cancel = nil, nil, false
 		c.mu.Unlock()
 	}
 }
@@ -269,6 +270,31 @@ func (c *Command) Done() <-chan struct{} {
 	return c.done
 }
 
+// AfterFunc calls f on a goroutine of its own when the task is aborted, unless stop is called
+// first; stop says whether it came in time. Package context uses it for contexts made from a
+// Command: without it, it would start a goroutine that may still look at the Command when it
+// carries out another task.
+func (c *Command) AfterFunc(f func()) (stop func() bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cancel {
+		go f()
+		return func() bool { return false }
+	}
+	key := &f
+	if c.after == nil {
+		c.after = map[*func()]struct{}{}
+	}
+	c.after[key] = struct{}{}
+	return func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		_, ok := c.after[key]
+		delete(c.after, key)
+		return ok
+	}
+}
+
 // Err is context.Canceled once the task is aborted.
 func (c *Command) Err() error {
 	c.mu.Lock()
@@ -291,6 +317,10 @@ func (c *Command) TaskCancel(*taskset.Task) {
 		if c.done != nil {
 			close(c.done)
 		}
+		for f := range c.after {
+			go (*f)()
+		}
+		c.after = nil
 	}
 }
 
