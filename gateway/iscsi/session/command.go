@@ -13,6 +13,10 @@ import (
 // it a buffer of its own costs less than the space it takes from other answers.
 const inlineMax = 64 << 10
 
+// immediateExtra is how many commands marked for immediate delivery, which the window does
+// not count, may be outstanding beyond it.
+const immediateExtra = 8
+
 // maxR2T bounds the R2Ts of one task that are outstanding, whatever was negotiated.
 const maxR2T = 8
 
@@ -162,6 +166,10 @@ func (s *Session) scsiCommand(p *pdu.PDU) error {
 	if !ok {
 		freeData(p)
 		return err
+	}
+	if p.Immediate() && len(s.tasks) >= s.cfg.Window+immediateExtra {
+		s.reject(p, pdu.RejectImmediate) // RFC 7143, 4.2.2.1
+		return nil
 	}
 	if s.nexus == nil || s.closing {
 		s.reject(p, pdu.RejectProtocol) // a discovery session carries no commands
@@ -401,12 +409,21 @@ func (s *Session) dataOut(p *pdu.PDU) error {
 		freeData(p) // of a task that was aborted: discarded (RFC 7143, 11.5.1)
 		return nil
 	}
+	if !t.unsol && t.nR2T == 0 {
+		// Nobody asked for it: the task has all its data, or wants none, and may be running.
+		freeData(p)
+		return nil
+	}
 	n := p.DataLen()
 	if !t.failed {
-		if err := t.checkDataOut(p, n); err != nil {
-			s.breakData(t, err)
-		} else if p.Dropped {
-			s.breakData(t, sense.TaskSetFull)
+		err := t.checkDataOut(p, n)
+		if err == nil && p.Dropped {
+			err = sense.TaskSetFull
+		}
+		if err != nil && !s.breakData(t, err) { // aborted meanwhile: Done will finish it
+			freeData(p)
+			t.endSequence(p)
+			return nil
 		}
 	}
 	if t.failed {
@@ -429,11 +446,7 @@ func (s *Session) dataOut(p *pdu.PDU) error {
 		}
 	default:
 		t.r2ts[0].off += n
-		if p.Final() {
-			copy(t.r2ts[:], t.r2ts[1:t.nR2T])
-			t.nR2T--
-			t.dataSN = 0
-		}
+		t.endSequence(p)
 	}
 	if t.unsol {
 		return nil
@@ -446,17 +459,35 @@ func (s *Session) dataOut(p *pdu.PDU) error {
 	return nil
 }
 
+// endSequence ends the sequence that p is the last of: the unsolicited data, or the answer
+// to the oldest R2T.
+func (t *task) endSequence(p *pdu.PDU) {
+	if !p.Final() {
+		return
+	}
+	if t.unsol {
+		t.unsol = false
+	} else {
+		copy(t.r2ts[:], t.r2ts[1:t.nR2T])
+		t.nR2T--
+	}
+	t.dataSN = 0
+}
+
 // breakData ends a task whose data phase went wrong: CHECK CONDITION once the
-// initiator has sent what it was asked for.
-func (s *Session) breakData(t *task, err error) {
+// initiator has sent what it was asked for. False: it was aborted meanwhile.
+//
+// Preconditions: the data phase is not over, so the task does not run.
+func (s *Session) breakData(t *task, err error) bool {
 	if !t.Leave() {
-		return // aborted meanwhile: Done is on its way
+		return false
 	}
 	if _, ok := err.(sense.Status); !ok { //nolint:errorlint // made three lines above
 		err = &sense.Error{Key: sense.AbortedCommand, Code: sense.DataPhaseError, Cause: err}
 	}
 	s.dropBuffers(t)
 	t.fail(err)
+	return true
 }
 
 // swallow counts a failed task's data phase down and answers at its end.

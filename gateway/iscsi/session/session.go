@@ -70,6 +70,7 @@ type Session struct {
 	lingering  int                     // tasks that linger
 	impatience int                     // calls of Tick that saw them
 	fenced     []tmfResult             // to be answered when none lingers
+	functions  int                     // task management functions that are not answered
 
 	terminations []scsi.LUN // to be told of by Drain
 

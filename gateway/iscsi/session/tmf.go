@@ -50,6 +50,10 @@ type tmfResult struct {
 	many     bool // of a function that may abort many tasks: see linger
 }
 
+// maxFunctions is how many task management functions may wait for the end of what they
+// abort. They are immediate as a rule, so no window bounds them.
+const maxFunctions = 64
+
 // taskMgmt carries out a task management function. The response leaves when no
 // affected command can touch the medium any more.
 func (s *Session) taskMgmt(p *pdu.PDU) error {
@@ -66,7 +70,11 @@ func (s *Session) taskMgmt(p *pdu.PDU) error {
 		return err
 	}
 	r := tmfResult{itt: p.ITT(), fn: p.Function(), response: tmfComplete}
+	s.functions++
 	switch fn := r.fn; {
+	case s.functions > maxFunctions:
+		r.response = tmfRejected
+		s.answerTMF(r)
 	case fn == tmfTargetWarmReset, fn == tmfTargetColdReset:
 		s.manage(&r, nil)
 		s.resetAll(func() { s.tmfDone(r) })
@@ -231,7 +239,7 @@ func (s *Session) answerTMF(r tmfResult) {
 	if s.closed {
 		return
 	}
-	if t := r.task; t != nil && t.outstands && t.itt == r.taskITT {
+	if t := r.task; t != nil && t.outstands && t.itt == r.taskITT && t.tmf == nil {
 		r.task = nil
 		t.tmf = &r
 		return
@@ -240,6 +248,7 @@ func (s *Session) answerTMF(r tmfResult) {
 		s.fenced = append(s.fenced, r)
 		return
 	}
+	s.functions--
 	h := s.out.header()
 	h.SetOpcode(pdu.TaskMgmtResp)
 	h.SetFlags(pdu.Final)
