@@ -6,6 +6,8 @@ package medium
 
 import (
 	"errors"
+	"fmt"
+	"math/bits"
 	"time"
 )
 
@@ -18,7 +20,7 @@ const MaxBlock = 1<<24 - 1
 // Medium is the contents of one cartridge, mounted by one user at a time. Its methods are
 // safe for concurrent use, but the order of two concurrent writes is not defined.
 type Medium interface {
-	// Info does not change while the medium is mounted, but for Blank.
+	// Info does not change while the medium is mounted, but for Generation.
 	Info() Info
 	// Partitions is how many partitions there are, at least 1.
 	Partitions() int
@@ -42,20 +44,23 @@ type Medium interface {
 	// Write records block as object number at, which is at most Partition.Objects. Below it,
 	// all that follows goes first, and stays in an older generation. When it returns, later
 	// Reads see the block; it is durable after the next Flush. The medium does not keep block.
+	// ErrFull is answered when the block would not fit uncompressed, and nothing goes then.
 	// Errors: ErrNoSpace, ErrReadOnly, ErrWORM, ErrFull; a failed write of an earlier block is
 	// reported by the first call after it, with Deferred.
 	Write(p int, at uint64, block []byte, r Recording) error
 	// WriteFilemarks records n filemarks from object number at on, as Write does. They are
-	// durable within SyncDelay, or after the next Flush.
+	// durable within SyncDelay, or after the next Flush. They take nothing of the capacity. With
+	// n = 0 nothing is recorded, and nothing goes.
 	WriteFilemarks(p int, at uint64, n uint64) error
 	// Truncate makes at the end of data of p (ERASE): what followed stays in an older
 	// generation. It is durable when it returns.
 	Truncate(p int, at uint64) error
 	// Format makes the medium blank, with one partition for each size, in bytes (FORMAT
-	// MEDIUM). It is durable when it returns.
+	// MEDIUM); together they are at most what SetCapacity allows. Attributes stay, but for those of
+	// partitions that are no more. It is durable when it returns.
 	Format(sizes []int64) error
 	// SetCapacity limits the whole medium to numerator/65535 of its native capacity and
-	// makes it blank with one partition (SET CAPACITY).
+	// makes it blank with one partition (SET CAPACITY), as Format does.
 	SetCapacity(numerator uint16) error
 	// Flush returns when all that was recorded before is durable. Concurrent calls, of all
 	// media of a pool, share one commit.
@@ -181,3 +186,24 @@ func (e *Deferred) Error() string { return "recorded earlier: " + e.Err.Error() 
 
 // Unwrap is the failure.
 func (e *Deferred) Unwrap() error { return e.Err }
+
+// Limit is what SetCapacity(numerator) leaves of a native capacity in bytes.
+func Limit(native int64, numerator uint16) int64 {
+	hi, lo := bits.Mul64(uint64(native), uint64(numerator))
+	q, _ := bits.Div64(hi, lo, 65535)
+	return int64(q)
+}
+
+// MaxAttribute is the longest value of an attribute, in bytes: what two bytes of its header
+// can say (SPC-6, 7.4.1).
+const MaxAttribute = 1<<16 - 1
+
+// CheckAttributes says what is wrong with attrs as an argument of SetAttributes.
+func CheckAttributes(attrs []Attribute) error {
+	for _, a := range attrs {
+		if len(a.Value) > MaxAttribute {
+			return fmt.Errorf("attribute %04Xh of %d bytes; %d is the most", a.ID, len(a.Value), MaxAttribute)
+		}
+	}
+	return nil
+}
