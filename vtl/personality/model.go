@@ -1,112 +1,149 @@
 // Package personality knows the models that a library can be made of: each drive, changer and
 // kind of cartridge is a data file, and users can add their own. Code asks what a model can
-// do, never which model it is.
+// do, never which model it is. The keys of a file are the tags of the fields below.
 package personality
 
 import "time"
 
 // Media is a kind of cartridge, such as LTO-8.
 type Media struct {
-	Name     string // "LTO-8": what cartridges store
-	Density  uint8  // DENSITY CODE of what is recorded on it in its own format
-	Type     uint8  // MEDIUM TYPE of the mode parameter header
-	WORMType uint8  // MEDIUM TYPE of its WORM version; 0: there is none
-	Capacity int64  // native, in bytes
+	Name        string `yaml:"name"` // "LTO-8": what cartridges store
+	Base        string `yaml:"base"` // the Media whose fields it begins with
+	Description string `yaml:"description"`
+	Density     uint8  `yaml:"density"`   // DENSITY CODE of what is recorded on it in its own format
+	Type        uint8  `yaml:"type"`      // MEDIUM TYPE of the mode parameter header
+	WORMType    uint8  `yaml:"worm_type"` // MEDIUM TYPE of its WORM version; 0: there is none
+	Capacity    int64  `yaml:"capacity"`  // native, in bytes
 	// Suffix is the media identifier at the end of a barcode: "L8"; WORMSuffix that of its
 	// WORM version: "LY".
-	Suffix, WORMSuffix string
-	Partitions         int // the most partitions
-	Cleaning           bool
-	Length             int // m
-	Width              int // tenths of mm
-	Wraps              int // for times of motion and RAO
-	MAM                int // bytes of medium auxiliary memory; 0: none
-	Vendor             string
+	Suffix     string `yaml:"suffix"`
+	WORMSuffix string `yaml:"worm_suffix"`
+	// Suffixes are others that it is known by, for Cleaning.
+	Suffixes   []string `yaml:"suffixes"`
+	Partitions int      `yaml:"partitions"` // the most partitions; 1 on WORM media always
+	Cleaning   bool     `yaml:"cleaning"`
+	Uses       int      `yaml:"uses"`   // of a cleaning cartridge
+	Length     int      `yaml:"length"` // m
+	Width      int      `yaml:"width"`  // tenths of mm
+	Wraps      int      `yaml:"wraps"`  // end-to-end passes of the head; for times of motion and RAO
+	MAM        int      `yaml:"mam"`    // bytes of medium auxiliary memory; 0: none
+	Vendor     string   `yaml:"vendor"`
 }
 
 // Density is an entry of REPORT DENSITY SUPPORT (SSC-5, 7.14).
 type Density struct {
-	Code                       uint8
-	BitsPerMM                  uint32
-	MediaWidth                 uint16 // tenths of mm
-	Tracks                     uint16
-	Capacity                   uint32 // units of 10^6 bytes
-	Organization, Name, Detail string
+	ID           string `yaml:"id"`   // how drives name it in data files: "U-832"
+	Code         uint8  `yaml:"code"` // PRIMARY and SECONDARY DENSITY CODE
+	BitsPerMM    uint32 `yaml:"bits_per_mm"`
+	MediaWidth   uint16 `yaml:"width"` // tenths of mm
+	Tracks       uint16 `yaml:"tracks"`
+	Capacity     uint32 `yaml:"capacity"` // units of 10^6 bytes
+	Organization string `yaml:"organization"`
+	Name         string `yaml:"name"`
+	Detail       string `yaml:"description"`
 }
 
 // Support is what a drive can do with a kind of cartridge.
 type Support struct {
-	Media   string // name of a Media
-	Write   bool
-	WORM    bool  // its WORM version too
-	Density uint8 // that the drive records on it
+	Media   string `yaml:"media"` // name of a Media
+	Write   bool   `yaml:"write"`
+	WORM    bool   `yaml:"worm"`    // its WORM version too
+	Density uint8  `yaml:"density"` // that the drive records on it; absent: Media.Density
 }
 
 // Drive is a model of tape drive.
 type Drive struct {
-	Name                      string // "ibm-ult3580-td8"
-	Description               string
-	Vendor, Product, Revision string // of the standard INQUIRY data
-	SerialPrefix              string
-	SerialLength              int // characters of a serial number
-	Version                   uint8
-	// Vendor specific INQUIRY bytes from byte 36 on.
-	InquiryTail []byte
-	VPD         map[uint8][]byte // vendor specific pages, whole, without their 4-byte header
-	Densities   []Density
-	Supports    []Support
-	MinBlock    uint32
-	MaxBlock    uint32
-	Granularity uint8
-	Buffer      int64 // bytes of the drive's buffer
-	// Features.
-	Compression bool
-	Encryption  bool
+	Name         string `yaml:"name"`     // "ibm-ult3580-td8"
+	Base         string `yaml:"base"`     // the Drive whose fields it begins with
+	Abstract     bool   `yaml:"abstract"` // it is a base only
+	Description  string `yaml:"description"`
+	Vendor       string `yaml:"vendor"` // of the standard INQUIRY data
+	Product      string `yaml:"product"`
+	Revision     string `yaml:"revision"`
+	SerialPrefix string `yaml:"serial_prefix"`
+	SerialLength int    `yaml:"serial_length"` // characters of a serial number, the prefix among them
+	Version      uint8  `yaml:"version"`       // of the standard INQUIRY data: 3 SPC, 5 SPC-3, 6 SPC-4
+	// InquiryTail are the vendor specific INQUIRY bytes from byte 36 on.
+	InquiryTail Template `yaml:"inquiry_tail"`
+	// VPD are vendor specific pages, whole, without their 4-byte header.
+	VPD        map[uint8]Template `yaml:"vpd"`
+	Densities  []Density          `yaml:"-"` // those that DensityIDs name
+	DensityIDs []string           `yaml:"densities"`
+	Supports   []Support          `yaml:"supports"`
+	// PlainMediumType: MEDIUM TYPE is 00h, and 01h of WORM media, whatever cartridge it is (HP).
+	PlainMediumType bool   `yaml:"plain_medium_type"`
+	MinBlock        uint32 `yaml:"min_block"`
+	MaxBlock        uint32 `yaml:"max_block"`
+	Granularity     uint8  `yaml:"granularity"`
+	Buffer          int64  `yaml:"buffer"` // bytes of the drive's buffer
+	Compression     bool   `yaml:"compression"`
+	Encryption      bool   `yaml:"encryption"`
 	// Protection: methods of logical block protection (SSC-5, 8.3.9): 1 Reed-Solomon, 2 CRC32C.
-	Protection []uint8
+	Protection []uint8 `yaml:"protection"`
 	// CRCLittleEndian: CRC32C of logical block protection is stored least significant byte first.
-	CRCLittleEndian bool
-	Partitions      int
-	AppendOnly      bool
-	RAO             bool
-	EarlyWarning    int64             // bytes before the end of a partition
-	ModePages       map[string][]byte // "25" or "25/00": vendor specific pages, whole
-	LogPages        []uint8           // of those that the drive has, which it shows; empty: all
-	Timeouts        map[string]uint32 // seconds, by the name of the command row
-	Timing          Timing
+	CRCLittleEndian bool  `yaml:"crc_little_endian"`
+	Partitions      int   `yaml:"partitions"`
+	AppendOnly      bool  `yaml:"append_only"`
+	RAO             bool  `yaml:"rao"`
+	Display         bool  `yaml:"display"`       // LOAD DISPLAY
+	EarlyWarning    int64 `yaml:"early_warning"` // bytes before the end of a partition
+	// ModePages are vendor specific pages, whole but for their header: "25" or "25/00".
+	ModePages map[string]Bytes  `yaml:"mode_pages"`
+	LogPages  []uint8           `yaml:"log_pages"` // of those that are implemented, which it has; empty: all
+	Timeouts  map[string]uint32 `yaml:"timeouts"`  // seconds, by the name of the command row
+	Timing    Timing            `yaml:"timing"`
 }
 
 // Timing is how long motion takes.
 type Timing struct {
-	Load, Unload, Thread time.Duration
-	Locate, Rewind       time.Duration // over the whole tape
-	Rate                 int64         // native streaming rate, bytes per second
+	Load   time.Duration `yaml:"load"`
+	Unload time.Duration `yaml:"unload"`
+	Thread time.Duration `yaml:"thread"`
+	Locate time.Duration `yaml:"locate"` // over the whole tape
+	Rewind time.Duration `yaml:"rewind"`
+	Rate   int64         `yaml:"rate"` // native streaming rate, bytes per second
 }
 
 // Changer is a model of medium changer.
 type Changer struct {
-	Name                      string // "ibm-3573-tl"
-	Description               string
-	Vendor, Product, Revision string
-	SerialPrefix              string
-	SerialLength              int
-	Version                   uint8
-	InquiryTail               []byte
-	VPD                       map[uint8][]byte // templates: see its data files
+	Name         string             `yaml:"name"` // "ibm-3573-tl"
+	Base         string             `yaml:"base"` // the Changer whose fields it begins with
+	Abstract     bool               `yaml:"abstract"`
+	Description  string             `yaml:"description"`
+	Vendor       string             `yaml:"vendor"`
+	Product      string             `yaml:"product"`
+	Revision     string             `yaml:"revision"`
+	SerialPrefix string             `yaml:"serial_prefix"`
+	SerialLength int                `yaml:"serial_length"`
+	Version      uint8              `yaml:"version"`
+	InquiryTail  Template           `yaml:"inquiry_tail"`
+	VPD          map[uint8]Template `yaml:"vpd"`
 	// First element address of each element type.
-	Picker, Slot, Mailslot, Drive     uint16
-	Pickers                           int
-	MaxSlots, MaxMailslots, MaxDrives int
-	SerialSuffix                      string // behind the serial number in VPD pages 80h and 83h
-	NoDeviceID                        bool   // VPD page 83h is not there
-	AlwaysDVCID                       bool   // READ ELEMENT STATUS reports DVCID though it is not asked
-	DVCIDSerialOnly                   bool   // its identifier is the serial number alone
-	DVCIDLength                       int    // padded to; 0: as long as it is
+	Picker       uint16 `yaml:"picker"`
+	Slot         uint16 `yaml:"slot"`
+	Mailslot     uint16 `yaml:"mailslot"`
+	Drive        uint16 `yaml:"drive"`
+	Pickers      int    `yaml:"pickers"`
+	MaxSlots     int    `yaml:"max_slots"`
+	MaxMailslots int    `yaml:"max_mailslots"`
+	MaxDrives    int    `yaml:"max_drives"`
+	// SerialSuffix stands behind the serial number in VPD pages 80h and 83h: "{slot}" in it is
+	// the first storage element address as four hexadecimal digits.
+	SerialSuffix string `yaml:"serial_suffix"`
+	NoDeviceID   bool   `yaml:"no_device_id"` // VPD page 83h is not there
+	AlwaysDVCID  bool   `yaml:"always_dvcid"` // READ ELEMENT STATUS reports DVCID though it is not asked
+	// DVCIDSerialOnly: its identifier is the serial number alone; DVCIDLength is what it is
+	// padded to, 0: as long as it is.
+	DVCIDSerialOnly bool `yaml:"dvcid_serial_only"`
+	DVCIDLength     int  `yaml:"dvcid_length"`
 	// UnloadBeforeMove: a cartridge cannot be taken out of a drive that has not unloaded it.
-	UnloadBeforeMove bool
-	BarcodeLength    int // characters that it reads
-	Timing           MoveTiming
+	UnloadBeforeMove bool       `yaml:"unload_before_move"`
+	BarcodeLength    int        `yaml:"barcode_length"` // characters that it reads
+	Timing           MoveTiming `yaml:"timing"`
 }
 
 // MoveTiming is how long the robot takes.
-type MoveTiming struct{ Move, Scan time.Duration }
+type MoveTiming struct {
+	Move time.Duration `yaml:"move"`
+	Scan time.Duration `yaml:"scan"`
+}
