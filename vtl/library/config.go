@@ -1,0 +1,95 @@
+package library
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/targate/targate/core"
+	"github.com/targate/targate/vtl/medium"
+	"github.com/targate/targate/vtl/personality"
+	"github.com/targate/targate/vtl/ssc"
+)
+
+// Config is a library as it is configured.
+type Config struct {
+	Name  string
+	Model *personality.Changer
+	// Drives are numbered from 1 in this order.
+	Drives           []DriveConfig
+	Slots, Mailslots int
+	// Cartridges are created if absent: barcodes, or ranges "TG0001L8-TG0010L8".
+	Cartridges []string
+
+	Inventory string // path of the inventory file, made with its directory if absent
+	Pool      Pool   // of the contents; the library does not close it
+	// Media finds a kind of cartridge by the media identifier that ends a barcode, and by name; nil:
+	// there is none.
+	Media func(suffix string) (m *personality.Media, worm bool)
+	Named func(name string) *personality.Media
+	// NewDrive makes a drive.
+	NewDrive func(DriveSpec) (DriveHandler, error)
+
+	// Delay, when set, is called for the time that each motion of a real robot takes, and
+	// returns early with the error of ctx.
+	Delay func(ctx context.Context, d time.Duration) error
+	Log   *slog.Logger // nil: slog.Default
+}
+
+// DriveConfig is a drive as it is configured.
+type DriveConfig struct {
+	Model  *personality.Drive
+	Serial string // "": one is made up, and kept
+}
+
+// DriveSpec is what a drive is made of.
+type DriveSpec struct {
+	Name     string // of the device: "lib0-drive1"
+	Model    *personality.Drive
+	Identity core.Identity
+	Log      *slog.Logger
+}
+
+// DriveHandler is a drive, as the robot handles it. ssc.Drive is one.
+type DriveHandler interface {
+	core.Handler
+	// Insert puts a cartridge into the empty drive, which begins to load it. The error is that
+	// there is one already: what is wrong with the cartridge is for the drive to report.
+	Insert(c ssc.Cartridge) error
+	// Remove takes the cartridge out, after it has been unloaded, all that was recorded on it
+	// made durable. ctx ends the wait for what the drive is doing.
+	Remove(ctx context.Context) error
+	// Eject unloads the medium, as the button of the drive does. The cartridge stays in the drive.
+	Eject(ctx context.Context) error
+	State() ssc.State
+}
+
+// Pool is where the contents of cartridges are stored. Its methods are safe for concurrent
+// use; those that change a cartridge are called when it is not mounted, and are durable when
+// they return.
+type Pool interface {
+	// List is all that is stored. It is called once, at the start.
+	List() ([]Stored, error)
+	// Create stores a blank cartridge. s.ID is new.
+	Create(s Stored) error
+	// Mount gives the contents, for one user at a time. The error is an ErrGone of medium
+	// when they are not there.
+	Mount(id string, readOnly bool) (medium.Medium, error)
+	// Blank says whether nothing is recorded.
+	Blank(id string) (bool, error)
+	// Relabel gives the cartridge another barcode.
+	Relabel(id, barcode string) error
+	// SetWORM makes a blank cartridge one that can be written only once.
+	SetWORM(id string) error
+	// Delete removes the cartridge with all its generations. An absent one is no error.
+	Delete(id string) error
+}
+
+// Stored is what the store knows of a cartridge.
+type Stored struct {
+	ID      string // a UUID, for life
+	Barcode string
+	Media   *personality.Media
+	WORM    bool
+	Created time.Time
+}
