@@ -11,6 +11,9 @@ BENCH    ?=
 # How often `make crash` kills, how long `make soak` works.
 KILLS    ?= 500
 SOAK     ?= 10m
+# How targate itself is built for conformance and soak: BUILD=race, BUILD=invariants, or
+# BUILD="race invariants".
+BUILD    ?=
 # Steps of `make test`, all by default: make test STEPS="format vet".
 STEPS    ?=
 
@@ -19,17 +22,20 @@ STEPS    ?=
 define figure
 	@f=$$(mktemp); trap 'rm -f "$$f"' EXIT; TARGATE_FIGURE=$$f $(1); tail -n 1 "$$f"
 endef
+empty :=
+TARGATE := bin/targate$(subst $(empty) ,,$(addprefix -,$(BUILD)))
+BUILDFLAGS := $(if $(filter race,$(BUILD)),-race) $(if $(filter invariants,$(BUILD)),-tags invariants)
 # A test that is run for its figure is never taken from the cache.
-SYSTEM := go test -count=1 -v -tags system
+SYSTEM := TARGATE=$(CURDIR)/$(TARGATE) go test -count=1 -v -tags system
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: build ## build targate and serve the embedded default on 127.0.0.1:3260 (Ctrl-C ends it)
-	@exec bin/targate demo
+	@exec $(TARGATE) demo
 
 build: ## build bin/targate
-	@go build -o bin/targate ./cmd/targate
+	@go build $(BUILDFLAGS) -o $(TARGATE) ./cmd/targate
 
 test: deps ## install what the tests need (Debian, root) and run everything that CI runs
 	@go build -o bin/ci ./test/ci && bin/ci $(STEPS)
@@ -50,7 +56,7 @@ vm-image: ## build the guest of `make vm` into the cache (quick when it is there
 	@test/vm/image.sh
 
 bench: build ## speed, alternating with tgtd (flags: make bench BENCH="-targets -split -h")
-	@go build -o bin/bench ./test/bench && TARGATE=bin/targate bin/bench $(BENCH)
+	@go build -o bin/bench ./test/bench && TARGATE=$(TARGATE) bin/bench $(BENCH)
 
 bench-allocs: ## 0 allocations for each 4 KiB READ and WRITE
 	@out=$$(go test -count=1 -v -run Alloc ./core/... ./gateway/... ./handlers/...) || { echo "$$out"; exit 1; }; \

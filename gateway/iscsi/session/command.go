@@ -53,8 +53,8 @@ type task struct {
 	recycled  bool // on the free list
 	holds     int  // bytes of OutBuf that count in Session.held
 
-	tmf  *tmfResult // a function to answer once this task is answered
-	next *task      // free list
+	tmfs []*tmfResult // functions that are answered after this task
+	next *task        // free list
 }
 
 // r2t is one outstanding Ready To Transfer.
@@ -85,7 +85,7 @@ func (s *Session) recycle(t *task) {
 	t.unsol, t.failed, t.outstands = false, false, false
 	t.managed, t.single, t.lingers = false, false, false
 	t.dataSN, t.r2tSN, t.nR2T = 0, 0, 0
-	t.tmf = nil
+	t.tmfs = nil
 	if invariants && t.recycled {
 		panic("session: a task was recycled twice")
 	}
@@ -532,14 +532,12 @@ func (s *Session) finish(t *task) {
 	} else {
 		s.respond(t)
 	}
-	tmf, lingered := t.tmf, t.lingers
+	if t.lingers {
+		s.lingering--
+	}
+	tmfs := t.tmfs
 	s.recycle(t)
-	if lingered {
-		s.lingered()
-	}
-	if tmf != nil {
-		s.answerTMF(*tmf)
-	}
+	s.finished(tmfs)
 }
 
 // give takes back a task whose Data-Out will never be complete. A task that was

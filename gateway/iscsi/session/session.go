@@ -69,7 +69,6 @@ type Session struct {
 	plugged    map[pdu.Serial]struct{} // numbers in the window taken for received
 	lingering  int                     // tasks that linger
 	impatience int                     // calls of Tick that saw them
-	fenced     []tmfResult             // to be answered when none lingers
 	functions  int                     // task management functions that are not answered
 
 	terminations []scsi.LUN // to be told of by Drain
@@ -85,7 +84,7 @@ type Session struct {
 	ready  atomic.Int32 // number of entries below
 	mu     sync.Mutex   // guards done, tmfs, events
 	done   []*task
-	tmfs   []tmfResult
+	tmfs   []*tmfResult
 	events []event
 	spare  []*task // the other half of the double buffer of done
 }

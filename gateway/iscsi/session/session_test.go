@@ -96,6 +96,7 @@ type lab struct {
 	pool *buf.Pool
 	unit *core.Unit
 	cold bool // the hook of TARGET COLD RESET was called
+	late *latePort
 	wake chan struct{}
 	err  error
 }
@@ -200,6 +201,31 @@ func drainUA(p *core.Path) {
 		}
 		c.EnterAndSubmit()
 	}
+}
+
+// latePort keeps a task that has ended on a worker from the session until it is let go.
+type latePort struct {
+	*task
+	ended, let chan struct{}
+}
+
+func (p *latePort) Done(c *core.Command) {
+	close(p.ended)
+	<-p.let
+	c.Port = p.task
+	p.task.Done(c)
+}
+
+// end lets the held command at lba end, unnoticed by the session.
+func (l *lab) end(lba int) {
+	for _, t := range l.s.tasks {
+		if int(t.CDB[5]) == lba {
+			l.late = &latePort{t, make(chan struct{}), make(chan struct{})}
+			t.Port = l.late
+		}
+	}
+	l.dev.hold[lba] <- struct{}{}
+	<-l.late.ended
 }
 
 type nullPort struct{}
@@ -461,6 +487,8 @@ func residuals(w *strings.Builder, h *pdu.BHS) {
 //	send                     one PDU a line; what is queued comes out
 //	running n=N              waits until N held commands run
 //	let lba=N                lets the one at LBA N go and answers it
+//	end lba=N                lets it go, and the session does not hear of its end yet
+//	hear                     now it does, and answers it
 //	ping                     the housekeeper's NOP-In
 //	tick                     the housekeeper's clock
 //	other fn=clear|reset     CLEAR TASK SET or LOGICAL UNIT RESET of another initiator
@@ -500,6 +528,15 @@ func TestSession(t *testing.T) {
 					<-l.wake
 					l.err = l.s.Drain()
 				}
+				return l.output()
+			case "end":
+				var lba int
+				d.ScanArgs(t, "lba", &lba)
+				l.end(lba)
+				return l.output()
+			case "hear":
+				close(l.late.let)
+				l.drain()
 				return l.output()
 			case "ping":
 				ok := l.s.Ping()

@@ -39,15 +39,22 @@ const (
 // scsiFeatures is the iSCSIProtocolLevel from which on RFC 7144 holds.
 const scsiFeatures = 2
 
-// tmfResult is a function to be answered.
+// tmfResult is a function to be answered: once it was carried out, and after the last of
+// the tasks that it concerns. An initiator takes a task for gone when it has the answer,
+// so no response may follow it (RFC 7143, 4.2.3.3); Linux ends the connection then.
 type tmfResult struct {
 	itt      uint32
 	fn       byte
 	response byte
 	info     [3]byte // Additional Response Information (RFC 7144)
-	task     *task   // of ABORT TASK that found nothing running: answered after it
-	taskITT  uint32
-	many     bool // of a function that may abort many tasks: see linger
+	carried  bool    // was carried out
+	tasks    int     // how many of its tasks are neither answered nor forgotten yet
+}
+
+// follow has r answered after t.
+func (r *tmfResult) follow(t *task) {
+	t.tmfs = append(t.tmfs, r)
+	r.tasks++
 }
 
 // maxFunctions is how many task management functions may wait for the end of what they
@@ -69,14 +76,14 @@ func (s *Session) taskMgmt(p *pdu.PDU) error {
 	if err := s.Drain(); err != nil { // what has ended is not there to be aborted
 		return err
 	}
-	r := tmfResult{itt: p.ITT(), fn: p.Function(), response: tmfComplete}
+	r := &tmfResult{itt: p.ITT(), fn: p.Function(), response: tmfComplete}
 	s.functions++
 	switch fn := r.fn; {
 	case s.functions > maxFunctions:
 		r.response = tmfRejected
 		s.answerTMF(r)
 	case fn == tmfTargetWarmReset, fn == tmfTargetColdReset:
-		s.manage(&r, nil)
+		s.manage(r, nil)
 		s.resetAll(func() { s.tmfDone(r) })
 	case fn == tmfTaskReassign:
 		r.response = tmfNoReassign
@@ -109,9 +116,9 @@ func (s *Session) resetAll(done func()) {
 }
 
 // onUnit carries out a function that names a logical unit.
-func (s *Session) onUnit(p *pdu.PDU, r tmfResult) {
+func (s *Session) onUnit(p *pdu.PDU, r *tmfResult) {
 	if r.fn == tmfNexusReset { // the LUN field is reserved
-		s.manage(&r, nil)
+		s.manage(r, nil)
 		s.nexus.Reset(func() { s.tmfDone(r) })
 		return
 	}
@@ -126,15 +133,15 @@ func (s *Session) onUnit(p *pdu.PDU, r tmfResult) {
 		s.abortTask(p, r)
 		return
 	case tmfAbortTaskSet:
-		s.manage(&r, path.Unit())
+		s.manage(r, path.Unit())
 		path.AbortTaskSet(func() { s.tmfDone(r) })
 		return
 	case tmfClearTaskSet:
-		s.manage(&r, path.Unit())
+		s.manage(r, path.Unit())
 		path.ClearTaskSet(func() { s.tmfDone(r) })
 		return
 	case tmfLogicalUnitRst:
-		s.manage(&r, path.Unit())
+		s.manage(r, path.Unit())
 		path.Reset(func() { s.tmfDone(r) })
 		return
 	case tmfClearACA:
@@ -143,12 +150,16 @@ func (s *Session) onUnit(p *pdu.PDU, r tmfResult) {
 		}
 		r.response = tmfRejected
 	case tmfQueryTask:
-		if t := s.tasks[p.ReferencedTag()]; t != nil && t.Path == path && !t.failed && t.Present() {
-			r.response = tmfSucceeded
-		}
+		s.queryTask(path, s.tasks[p.ReferencedTag()], r)
 	case tmfQueryTaskSet:
 		if path.QueryTaskSet() {
 			r.response = tmfSucceeded
+			break
+		}
+		for _, t := range s.tasks {
+			if t.Path.Unit() == path.Unit() {
+				s.queryTask(t.Path, t, r)
+			}
 		}
 	case tmfQueryAsyncEvent:
 		var pending bool
@@ -159,12 +170,27 @@ func (s *Session) onUnit(p *pdu.PDU, r tmfResult) {
 	s.answerTMF(r)
 }
 
+// queryTask answers whether t, which may be nil, is there. One that has ended and whose
+// answer has not left yet is not, and the answer leaves first.
+func (s *Session) queryTask(path *core.Path, t *task, r *tmfResult) {
+	switch {
+	case t == nil || t.Path != path || t.lingers:
+	case t.failed || t.Present(): // one that failed is answered at the end of its data phase
+		r.response = tmfSucceeded
+	default:
+		r.follow(t)
+	}
+}
+
 // manage notes which tasks of the session r is about to abort: those on u, all when u is
 // nil. What else ends aborted is another nexus's doing.
 func (s *Session) manage(r *tmfResult, u *core.Unit) {
-	r.many = true
 	for _, t := range s.tasks {
-		if u != nil && t.Path.Unit() != u || t.lingers {
+		if u != nil && t.Path.Unit() != u {
+			continue
+		}
+		r.follow(t)
+		if t.lingers {
 			continue
 		}
 		t.managed = true
@@ -176,7 +202,7 @@ func (s *Session) manage(r *tmfResult, u *core.Unit) {
 }
 
 // abortTask looks the task up by its tag, then by RefCmdSN (RFC 7143, 11.5.5 and 11.6.1).
-func (s *Session) abortTask(p *pdu.PDU, r tmfResult) {
+func (s *Session) abortTask(p *pdu.PDU, r *tmfResult) {
 	t := s.tasks[p.ReferencedTag()]
 	switch {
 	case t != nil && t.failed: // only its data phase was left
@@ -185,9 +211,10 @@ func (s *Session) abortTask(p *pdu.PDU, r tmfResult) {
 		s.answerTMF(r)
 	case t != nil:
 		t.single = true
+		r.follow(t)
 		t.AbortTask(func(found bool) {
-			if !found { // it has ended; its answer goes first
-				r.response, r.task, r.taskITT = tmfNoTask, t, t.itt
+			if !found { // it has ended
+				r.response = tmfNoTask
 			}
 			s.tmfDone(r)
 		})
@@ -227,7 +254,7 @@ func (s *Session) skipPlugged() {
 }
 
 // tmfDone queues the answer from any goroutine.
-func (s *Session) tmfDone(r tmfResult) {
+func (s *Session) tmfDone(r *tmfResult) {
 	s.mu.Lock()
 	s.tmfs = append(s.tmfs, r)
 	s.ready.Add(1)
@@ -235,17 +262,22 @@ func (s *Session) tmfDone(r tmfResult) {
 	s.cfg.Notify()
 }
 
-func (s *Session) answerTMF(r tmfResult) {
-	if s.closed {
-		return
+// answerTMF answers r, which was carried out.
+func (s *Session) answerTMF(r *tmfResult) {
+	r.carried = true
+	s.maybeAnswer(r)
+}
+
+// finished answers the functions that waited for t alone.
+func (s *Session) finished(t []*tmfResult) {
+	for _, r := range t {
+		r.tasks--
+		s.maybeAnswer(r)
 	}
-	if t := r.task; t != nil && t.outstands && t.itt == r.taskITT && t.tmf == nil {
-		r.task = nil
-		t.tmf = &r
-		return
-	}
-	if r.many && s.lingering > 0 {
-		s.fenced = append(s.fenced, r)
+}
+
+func (s *Session) maybeAnswer(r *tmfResult) {
+	if !r.carried || r.tasks > 0 || s.closed {
 		return
 	}
 	s.functions--
@@ -280,18 +312,6 @@ func (s *Session) linger(t *task) bool {
 	s.lingering++
 	s.impatience = 0
 	return true
-}
-
-// lingered counts a task less that lingers, and answers what waited for the last of them.
-func (s *Session) lingered() {
-	if s.lingering--; s.lingering > 0 {
-		return
-	}
-	fenced := s.fenced
-	s.fenced = nil
-	for _, r := range fenced {
-		s.answerTMF(r)
-	}
 }
 
 // patience is how many calls of Tick see a task that lingers.
