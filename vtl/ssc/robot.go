@@ -1,6 +1,8 @@
 package ssc
 
 import (
+	"errors"
+
 	"github.com/targate/targate/vtl/medium"
 	"github.com/targate/targate/vtl/personality"
 )
@@ -24,3 +26,6 @@ type State struct {
 	Barcode   string
 	Cleaning  bool // the drive asks for a cleaning cartridge
 }
+
+// ErrPrevented is why a drive gives its cartridge to nobody: some initiator prevents removal.
+var ErrPrevented = errors.New("an initiator prevents the removal of the cartridge")
