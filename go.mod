@@ -3,8 +3,10 @@ module github.com/targate/targate
 go 1.26.0
 
 require (
+	github.com/anchore/go-lzo v0.1.1
 	github.com/cockroachdb/datadriven v1.0.3
 	github.com/goccy/go-yaml v1.19.2
+	github.com/klauspost/compress v1.20.4
 	github.com/spf13/cobra v1.10.2
 	golang.org/x/sys v0.49.0
 )
