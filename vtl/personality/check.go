@@ -36,7 +36,7 @@ func (l *loader) set() (*Set, error) {
 // report gives what tells of a fault in the value at key of the model name, unless ok.
 func (k *kind[T]) report(r *reader, name string) reporter {
 	return func(ok bool, key, format string, a ...any) {
-		if ok {
+		if ok || k.broken[name] {
 			return
 		}
 		at, known := k.where[name][key]
@@ -49,7 +49,7 @@ func (k *kind[T]) report(r *reader, name string) reporter {
 
 type reporter func(ok bool, key, format string, a ...any)
 
-// want is the INQUIRY strings and the serial numbers of a device.
+// identity checks the INQUIRY strings and the serial numbers of a device.
 func (f reporter) identity(vendor, product, revision, prefix string, length int) {
 	for _, s := range []struct {
 		key, value string

@@ -3,7 +3,10 @@
 // do, never which model it is. The keys of a file are the tags of the fields below.
 package personality
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Media is a kind of cartridge, such as LTO-8.
 type Media struct {
@@ -127,11 +130,11 @@ type Changer struct {
 	MaxSlots     int    `yaml:"max_slots"`
 	MaxMailslots int    `yaml:"max_mailslots"`
 	MaxDrives    int    `yaml:"max_drives"`
-	// SerialSuffix stands behind the serial number in VPD pages 80h and 83h: "{slot}" in it is
-	// the first storage element address as four hexadecimal digits.
-	SerialSuffix string `yaml:"serial_suffix"`
-	NoDeviceID   bool   `yaml:"no_device_id"` // VPD page 83h is not there
-	AlwaysDVCID  bool   `yaml:"always_dvcid"` // READ ELEMENT STATUS reports DVCID though it is not asked
+	// UnitSerial is what VPD page 80h holds, and page 83h behind the vendor; empty: the serial
+	// number. {slot:4} is the first storage element address in hexadecimal digits.
+	UnitSerial  Template `yaml:"unit_serial"`
+	NoDeviceID  bool     `yaml:"no_device_id"` // VPD page 83h is not there
+	AlwaysDVCID bool     `yaml:"always_dvcid"` // READ ELEMENT STATUS reports DVCID though it is not asked
 	// DVCIDSerialOnly: its identifier is the serial number alone; DVCIDLength is what it is
 	// padded to, 0: as long as it is.
 	DVCIDSerialOnly bool `yaml:"dvcid_serial_only"`
@@ -140,6 +143,15 @@ type Changer struct {
 	UnloadBeforeMove bool       `yaml:"unload_before_move"`
 	BarcodeLength    int        `yaml:"barcode_length"` // characters that it reads
 	Timing           MoveTiming `yaml:"timing"`
+}
+
+// Serial is what VPD page 80h holds of a changer whose serial number is serial.
+func (c *Changer) Serial(serial string) string {
+	if len(c.UnitSerial) == 0 {
+		return serial
+	}
+	return string(c.UnitSerial.Append(nil, Facts{Serial: serial, Vendor: c.Vendor, Product: c.Product,
+		Revision: c.Revision, Slot: fmt.Sprintf("%04x", c.Slot)}))
 }
 
 // MoveTiming is how long the robot takes.

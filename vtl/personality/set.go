@@ -165,10 +165,11 @@ type kind[T any] struct {
 	sources map[string]source
 	made    map[string]*T
 	where   map[string]places
+	broken  map[string]bool // those that have no base to begin with: what they lack says nothing
 }
 
 func newKind[T any](word string) kind[T] {
-	return kind[T]{word: word, sources: map[string]source{}, made: map[string]*T{}, where: map[string]places{}}
+	return kind[T]{word: word, sources: map[string]source{}, made: map[string]*T{}, where: map[string]places{}, broken: map[string]bool{}}
 }
 
 func newLoader() *loader {
@@ -224,8 +225,10 @@ func (l *loader) file(name string, text []byte) {
 
 // gather notes the model n, whose name stands at key.
 func (k *kind[T]) gather(r *reader, n ast.Node, key string) {
-	pairs, ok := r.pairs(n, "a "+k.word)
+	first := reader{file: r.file} // object tells of duplicate keys, when the model is made
+	pairs, ok := first.pairs(n, "a "+k.word)
 	if !ok {
+		r.faults = append(r.faults, first.faults...)
 		return
 	}
 	s := source{file: r.file, node: n, at: at(n)}
@@ -270,11 +273,14 @@ func (k *kind[T]) one(r *reader, name string, chain []string) *T {
 		switch {
 		case !known:
 			r.faultIn(s.file, s.at, "%s %q: there is no %s %q to begin with", k.word, name, k.word, s.base)
+			k.broken[name] = true
 		case s.base == name || slices.Contains(chain, s.base):
 			r.faultIn(s.file, s.at, "%s %q is its own base", k.word, name)
+			k.broken[name] = true
 		default:
 			v = *k.one(r, s.base, append(chain, name))
 			clearOwn(reflect.ValueOf(&v).Elem())
+			k.broken[name] = k.broken[s.base]
 		}
 	}
 	r.file = s.file

@@ -28,6 +28,7 @@ type piece struct {
 // Facts are what a Template can ask for.
 type Facts struct {
 	Serial, Vendor, Product, Revision string
+	Slot                              string // first storage element address of a changer, in hexadecimal
 }
 
 func (f Facts) get(field string) (string, bool) {
@@ -40,6 +41,8 @@ func (f Facts) get(field string) (string, bool) {
 		return f.Product, true
 	case "revision":
 		return f.Revision, true
+	case "slot":
+		return f.Slot, true
 	}
 	return "", false
 }
@@ -116,7 +119,7 @@ func parsePiece(s string) (p piece, rest string, err error) {
 		p.field = name
 		p.width, err = strconv.Atoi(width)
 		if _, known := (Facts{}).get(name); !known || err != nil || p.width < 1 || p.width > maxBytes {
-			return p, "", fmt.Errorf("{%s} is not {serial:N}, {vendor:N}, {product:N} or {revision:N}", inside)
+			return p, "", fmt.Errorf("{%s} is not {serial:N}, {vendor:N}, {product:N}, {revision:N} or {slot:N}", inside)
 		}
 		return p, after, nil
 	case '\'':
