@@ -141,9 +141,10 @@ func loadForClient(file string) (*config.Model, error) {
 		n++
 		return fmt.Sprintf("a stand-in, %d of many", n)
 	}
-	m, err := config.Parse(file, text, config.Options{Kinds: deviceKinds(),
-		Getenv:   func(string) string { return stand() },
-		ReadFile: func(string) ([]byte, error) { return []byte(stand()), nil }})
+	o := configOptions("")
+	o.Getenv = func(string) string { return stand() }
+	o.ReadFile = func(string) ([]byte, error) { return []byte(stand()), nil }
+	m, err := config.Parse(file, text, o)
 	if err != nil {
 		return nil, fail(exitFailure, err)
 	}

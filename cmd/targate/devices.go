@@ -44,6 +44,15 @@ func deviceKinds() []config.Kind {
 	return kinds
 }
 
+// configOptions are all that a configuration can name. dir is what relative paths are
+// relative to; empty: the directory of the file.
+func configOptions(dir string) config.Options {
+	return config.Options{Kinds: deviceKinds(), Collections: collections(), Dir: dir}
+}
+
+// collections are all kinds of device that come several at a time.
+func collections() []config.Collection { return nil }
+
 // openDevice makes a disk of a store.
 func openDevice(c manage.DeviceConfig) (core.Handler, error) {
 	kind, ok := handlers.Find(c.Kind)

@@ -23,7 +23,7 @@ func TestReference(t *testing.T) {
 	if !ok {
 		t.Fatalf("%s has no line that ends in %q", path, mark)
 	}
-	want := written + mark + "\n" + config.Reference(deviceKinds())
+	want := written + mark + "\n" + config.Reference(deviceKinds(), collections())
 	if *update {
 		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
@@ -53,7 +53,7 @@ func TestExamples(t *testing.T) {
 		}
 	}
 	for name, text := range map[string]string{"docs/configuration.md": example, "demo.yaml": demoConfig} {
-		if _, err := config.Parse(name, []byte(text), config.Options{Kinds: deviceKinds(), Dir: dir}); err != nil {
+		if _, err := config.Parse(name, []byte(text), configOptions(dir)); err != nil {
 			t.Error(err)
 		}
 	}

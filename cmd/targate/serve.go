@@ -61,7 +61,7 @@ once.`,
 
 // load reads a configuration file with the exit code of its failure.
 func load(file string) (*config.Model, error) {
-	m, err := config.Load(file, config.Options{Kinds: deviceKinds()})
+	m, err := config.Load(file, configOptions(""))
 	var faults config.Faults
 	switch {
 	case err == nil:
@@ -157,7 +157,7 @@ func (s *server) start(m *config.Model) error {
 	}
 	s.api = api.New(api.Options{Manager: s.manager, Version: version(), Log: s.log,
 		Parse: func(file, dir string, text []byte) (*config.Model, error) {
-			return config.Parse(file, text, config.Options{Kinds: deviceKinds(), Dir: dir})
+			return config.Parse(file, text, configOptions(dir))
 		}})
 	if _, err := s.manager.Apply(context.Background(), m); err != nil {
 		return err

@@ -139,6 +139,7 @@ func (w *world) start() {
 	w.opened = map[string]DeviceConfig{}
 	w.mg, err = New(Options{Gateway: w.gateway, Door: w, State: w.state,
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Quiet: time.Second,
+		OpenCollection: w.openShelf,
 		OpenDevice: func(c DeviceConfig) (core.Handler, error) {
 			if c.Name == w.failOpen {
 				return nil, errors.New("no such file")
@@ -172,7 +173,7 @@ var kinds = []config.Kind{{Name: "mem", Keys: []config.Key{
 
 func (w *world) parse(text string) *config.Model {
 	w.t.Helper()
-	m, err := config.Parse("x.yaml", []byte(text), config.Options{Kinds: kinds, Dir: w.dir})
+	m, err := config.Parse("x.yaml", []byte(text), config.Options{Kinds: kinds, Collections: collections, Dir: w.dir})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -55,6 +55,8 @@ type Options struct {
 	State   *statedir.Dir
 	// OpenDevice makes the handler of a device.
 	OpenDevice func(DeviceConfig) (core.Handler, error)
+	// OpenCollection makes a collection; nil: there are none.
+	OpenCollection func(CollectionConfig) (Collection, error)
 	// Pool, if not nil, is shown in status.
 	Pool *buf.Pool
 	Log  *slog.Logger // nil: slog.Default
@@ -69,15 +71,16 @@ type Manager struct {
 	log     *slog.Logger
 	started time.Time
 
-	mu      sync.Mutex // serializes Apply and Close; guards the rest
-	running *config.Model
-	applied time.Time
-	devices map[string]*device
-	closing map[string]chan struct{} // removed devices that are not closed yet
-	copies  *copy.Manager            // third-party copy between any two units
-	alua    *alua.Groups             // nil: not configured
-	ports   *ports
-	closed  bool
+	mu          sync.Mutex // serializes Apply and Close; guards the rest
+	running     *config.Model
+	applied     time.Time
+	devices     map[string]*device
+	closing     map[string]chan struct{} // removed devices and collections that are not closed yet
+	collections map[entryKey]*collection
+	copies      *copy.Manager // third-party copy between any two units
+	alua        *alua.Groups  // nil: not configured
+	ports       *ports
+	closed      bool
 }
 
 // device is one that runs.
@@ -85,6 +88,7 @@ type device struct {
 	cfg  config.Device
 	id   core.Identity
 	unit *core.Unit
+	of   *collection // that the device is a member of; nil: it stands in devices
 }
 
 // Conflict means that a model cannot be applied to what runs: it asks for a change
@@ -105,7 +109,7 @@ func New(o Options) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Manager{o: o, log: o.Log, started: time.Now(), devices: map[string]*device{},
+	return &Manager{o: o, log: o.Log, started: time.Now(), devices: map[string]*device{}, collections: map[entryKey]*collection{},
 		closing: map[string]chan struct{}{}, ports: p, copies: copy.NewManager()}, nil
 }
 
@@ -169,6 +173,11 @@ func (mg *Manager) Close(ctx context.Context) error {
 			return fmt.Errorf("devices did not close: %w", ctx.Err())
 		}
 	}
+	for key, c := range mg.collections {
+		if err := c.Close(); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", key, err))
+		}
+	}
 	return errors.Join(errs...)
 }
 
@@ -188,21 +197,32 @@ func (mg *Manager) openDevice(c config.Device) (*device, error) {
 	if err != nil {
 		return nil, err
 	}
-	u, err := core.NewUnit(c.Name, h, core.UnitOptions{Log: mg.log,
-		State:    savedValues{mg.o.State, deviceDir(c.Name) + "/saved/"},
-		Services: mg.services(c.Name, h)})
+	u, err := mg.newUnit(c.Name, h)
 	if err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
 	return &device{cfg: c, id: id, unit: u}, nil
 }
 
+// newUnit makes a unit of h, which stays the caller's when that fails.
+func (mg *Manager) newUnit(name string, h core.Handler) (*core.Unit, error) {
+	return core.NewUnit(name, h, core.UnitOptions{Log: mg.log,
+		State:    savedValues{mg.o.State, deviceDir(name) + "/saved/"},
+		Services: mg.services(name, h)})
+}
+
 // retire closes devices that nothing maps any more, each when its commands have ended
-// or were aborted, and waits for that for a while.
-func (mg *Manager) retire(devices []*device) {
+// or were aborted, and collections after their members. It waits for that for a while.
+func (mg *Manager) retire(devices []*device, collections []*collection) {
+	members := map[*collection][]<-chan struct{}{}
+	var names []string
 	for _, d := range devices {
 		done := make(chan struct{})
 		mg.closing[d.cfg.Name] = done
+		names = append(names, d.cfg.Name)
+		if d.of != nil {
+			members[d.of] = append(members[d.of], done)
+		}
 		go func() {
 			waitQuiet(d.unit)
 			if err := d.unit.Close(); err != nil {
@@ -211,11 +231,15 @@ func (mg *Manager) retire(devices []*device) {
 			close(done)
 		}()
 	}
+	for _, c := range collections {
+		mg.closeCollection(c, members[c])
+		names = append(names, keyOf(&c.entry).String())
+	}
 	limit := time.After(mg.o.Quiet)
-	for _, d := range devices {
+	for _, name := range names {
 		select {
-		case <-mg.closing[d.cfg.Name]:
-			delete(mg.closing, d.cfg.Name)
+		case <-mg.closing[name]:
+			delete(mg.closing, name)
 		case <-limit:
 			mg.log.Warn("removed devices still have commands; they close when these end")
 			return

@@ -21,17 +21,20 @@ type plan struct {
 	add    []config.Device
 	remove []*device
 	grow   []growth
-	keep   map[string]*device
 	alua   aluaPlan
+
+	addEntries, follow []*config.Entry
+	removeEntries      []*collection
 
 	listen, unlisten []target.Portal
 	early            []target.Portal // of unlisten: in the way of a new one
 
 	// done so far
-	opened   map[string]*device
-	listened []target.Portal
-	closed   []target.Portal
-	gateway  target.Config
+	opened        map[string]*device
+	openedEntries []*collection
+	listened      []target.Portal
+	closed        []target.Portal
+	gateway       target.Config
 }
 
 type growth struct {
@@ -42,13 +45,14 @@ type growth struct {
 
 // plan compares m with what runs.
 func (mg *Manager) plan(m *config.Model) (*plan, error) {
-	p := &plan{mg: mg, m: m, keep: map[string]*device{}, opened: map[string]*device{}}
+	p := &plan{mg: mg, m: m, opened: map[string]*device{}}
 	old := mg.running
 	if old == nil {
 		old = &config.Model{StateDir: m.StateDir, Memory: m.Memory, API: m.API}
 	}
 	faults := fixed(old, m)
 	faults = append(faults, p.compareDevices()...)
+	faults = append(faults, p.compareEntries()...)
 	faults = append(faults, p.compareALUA(old)...)
 	if len(faults) > 0 {
 		return nil, &Conflict{faults}
@@ -69,28 +73,30 @@ func (p *plan) compareDevices() (faults config.Faults) {
 	for _, c := range p.m.Devices {
 		want[c.Name] = true
 		d := p.mg.devices[c.Name]
+		if d != nil && d.of != nil {
+			faults = append(faults, p.m.Fault(c.At, "there is a device %s of %s; give this one another name, or apply without it first", c.Name, keyOf(&d.of.entry)))
+			continue
+		}
 		if d == nil {
-			if done := p.mg.closing[c.Name]; done != nil {
-				select {
-				case <-done:
-					delete(p.mg.closing, c.Name)
-				default:
-					faults = append(faults, p.m.Fault(c.At, "device %s was removed and still has commands; try again later", c.Name))
-					continue
-				}
+			if p.mg.isClosing(c.Name) {
+				faults = append(faults, p.m.Fault(c.At, "device %s was removed and still has commands; try again later", c.Name))
+				continue
 			}
 			p.add = append(p.add, c)
 			p.diff.add("add", "device", c.Name, c.Kind)
 			continue
 		}
-		p.keep[c.Name] = d
 		if f := p.compareDevice(d, c); f != nil {
 			faults = append(faults, *f)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.mg.devices)) {
+		d := p.mg.devices[name]
+		if d.of != nil {
+			continue
+		}
 		if !want[name] {
-			p.remove = append(p.remove, p.mg.devices[name])
+			p.remove = append(p.remove, d)
 			p.diff.add("remove", "device", name, "")
 		}
 	}
@@ -192,14 +198,17 @@ func (p *plan) prepare(ctx context.Context) error {
 		}
 		p.opened[c.Name] = d
 	}
-	if len(faults) > 0 {
+	f, err := p.openEntries(ctx)
+	if err != nil {
+		return err
+	}
+	if faults = append(faults, f...); len(faults) > 0 {
 		return faults
 	}
 	relative, err := p.mg.ports.assign(p.names())
 	if err != nil {
 		return err
 	}
-	p.gateway = p.gatewayConfig(relative)
 	for _, x := range p.early {
 		if err := p.mg.o.Door.Close(x.Listen); err != nil {
 			p.mg.log.Warn("a portal did not close well", "portal", x.Listen, "error", err)
@@ -224,6 +233,10 @@ func (p *plan) prepare(ctx context.Context) error {
 		g.d.cfg.Values = maps.Clone(g.d.cfg.Values)
 		g.d.cfg.Values["size"] = g.size
 	}
+	if err := p.followEntries(ctx); err != nil {
+		return err
+	}
+	p.gateway = p.gatewayConfig(relative)
 	return p.setALUA(ctx)
 }
 
@@ -232,6 +245,11 @@ func (p *plan) undo() {
 	for _, d := range p.opened {
 		if err := d.unit.Close(); err != nil {
 			p.mg.log.Warn("a device that was not used did not close well", "device", d.cfg.Name, "error", err)
+		}
+	}
+	for _, c := range p.openedEntries {
+		if err := c.Close(); err != nil {
+			p.mg.log.Warn("a "+c.entry.Collection+" that was not used did not close well", "name", c.entry.Name, "error", err)
 		}
 	}
 	for _, x := range p.listened {
@@ -272,10 +290,21 @@ func (p *plan) commit() {
 	for name, d := range p.opened {
 		mg.devices[name] = d
 	}
+	for _, c := range p.openedEntries {
+		mg.collections[keyOf(&c.entry)] = c
+	}
+	for _, c := range p.removeEntries {
+		delete(mg.collections, keyOf(&c.entry))
+		for _, d := range mg.devices {
+			if d.of == c {
+				p.remove = append(p.remove, d)
+			}
+		}
+	}
 	for _, d := range p.remove {
 		delete(mg.devices, d.cfg.Name)
 	}
-	mg.retire(p.remove)
+	mg.retire(p.remove, p.removeEntries)
 	for _, c := range p.m.Devices {
 		// The keys are those that the device runs with; where they stand is new.
 		d := mg.devices[c.Name]
@@ -335,7 +364,7 @@ func (p *plan) lunMap(luns []config.LUN) target.LUNMap {
 	for _, l := range luns {
 		d := p.opened[l.Device]
 		if d == nil {
-			d = p.keep[l.Device]
+			d = p.mg.devices[l.Device]
 		}
 		m[l.LUN] = core.Mapping{Unit: d.unit, ReadOnly: l.ReadOnly}
 	}

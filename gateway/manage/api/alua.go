@@ -24,11 +24,11 @@ func (s *Server) alua(*http.Request) (any, error) {
 
 func (s *Server) setALUA(r *http.Request) (any, error) {
 	q := ALUARequest{State: alua.Transitioning} // no state that can be asked for
-	if err := body(r, &q); err != nil {
+	if err := Body(r, &q); err != nil {
 		return nil, err
 	}
 	if q.State == alua.Transitioning {
-		return nil, problem(http.StatusBadRequest, "state is missing")
+		return nil, NewProblem(http.StatusBadRequest, "state is missing")
 	}
 	if err := s.o.Manager.SetALUA(r.Context(), q.Tag, q.State); err != nil {
 		return nil, aluaProblem(err)
@@ -39,11 +39,9 @@ func (s *Server) setALUA(r *http.Request) (any, error) {
 func aluaProblem(err error) error {
 	switch {
 	case errors.Is(err, manage.ErrNoALUA), errors.Is(err, alua.ErrNoGroup):
-		return problem(http.StatusNotFound, err.Error())
+		return NewProblem(http.StatusNotFound, err.Error())
 	case errors.Is(err, alua.ErrImplicit):
-		p := problem(http.StatusConflict, err.Error())
-		p.Type = TypeConflict
-		return p
+		return NewConflict(err.Error())
 	}
 	return err
 }

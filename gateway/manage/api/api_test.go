@@ -55,6 +55,18 @@ func newServer(t *testing.T) (s *Server, dir, socket string) {
 	}
 	kinds := []config.Kind{{Name: "mem", Keys: []config.Key{{Name: "size", Type: config.Size, Required: true}}}}
 	s = New(Options{Manager: mg, Version: "1.2.3", Log: discard,
+		Routes: []Route{
+			{Method: "GET", Path: "/v1/more", Doc: "more", Run: func(r *http.Request) (any, error) {
+				return map[string]string{"of": r.URL.Query().Get("of")}, nil
+			}},
+			{Method: "POST", Path: "/v1/more", Doc: "change more", Changes: true, Run: func(r *http.Request) (any, error) {
+				var q struct{ To string }
+				if err := Body(r, &q); err != nil {
+					return nil, err
+				}
+				return nil, NewConflict("not " + q.To)
+			}},
+		},
 		Parse: func(file, dir string, text []byte) (*config.Model, error) {
 			return config.Parse(file, text, config.Options{Kinds: kinds, Dir: dir})
 		}})
@@ -112,7 +124,7 @@ func TestAPI(t *testing.T) {
 		}
 	}
 	if st.Version != "1.2.3" || st.Devices != 1 || len(tg.Targets) != 1 || se.Sessions == nil || len(dev.Devices) != 1 ||
-		cfg.Text != good || len(idx.Routes) != len(routes) {
+		cfg.Text != good || len(idx.Routes) != len(routes)+2 {
 		t.Errorf("%+v %+v %+v %+v %+v %+v", st, tg, se, dev, cfg, idx)
 	}
 
@@ -208,6 +220,25 @@ func TestPeer(t *testing.T) {
 	defer a.Close() //nolint:errcheck
 	if p := peerOf(a); !p.local || !p.ok || int(p.uid) != os.Geteuid() || int(p.pid) != os.Getpid() {
 		t.Errorf("%+v", p)
+	}
+}
+
+// TestRoutes goes routes that the program has added.
+func TestRoutes(t *testing.T) {
+	_, _, socket := newServer(t)
+	c := NewClient(socket)
+	var v struct{ Of string }
+	if err := c.Get(t.Context(), "/v1/more?of=this", &v); err != nil || v.Of != "this" {
+		t.Errorf("%+v %v", v, err)
+	}
+	var p *Problem
+	err := c.Post(t.Context(), "/v1/more", map[string]string{"to": "there"}, &v)
+	if !errors.As(err, &p) || p.Type != TypeConflict || p.Status != http.StatusConflict || p.Detail != "not there" {
+		t.Errorf("%v", err)
+	}
+	var idx Index
+	if err := c.Get(t.Context(), "/v1", &idx); err != nil || idx.Routes[len(idx.Routes)-1].Doc != "change more" {
+		t.Errorf("%+v %v", idx, err)
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 // Types of problem, beside "about:blank" for what the status says already.
 const (
 	TypeFaults   = "urn:targate:problem:faults"   // the configuration has faults
-	TypeConflict = "urn:targate:problem:conflict" // it cannot follow from what runs
+	TypeConflict = "urn:targate:problem:conflict" // what is asked for cannot be as things are
 )
 
 // Problem is an error as RFC 9457 has it.
@@ -34,8 +34,16 @@ func (p *Problem) Error() string {
 	return p.Title
 }
 
-func problem(status int, detail string) *Problem {
+// NewProblem is what a status of HTTP says, and detail.
+func NewProblem(status int, detail string) *Problem {
 	return &Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail}
+}
+
+// NewConflict says that what is asked for cannot be while things are as they are.
+func NewConflict(detail string) *Problem {
+	p := NewProblem(http.StatusConflict, detail)
+	p.Type = TypeConflict
+	return p
 }
 
 // problemOf says what err is to a client.
@@ -51,7 +59,7 @@ func problemOf(err error) *Problem {
 	case errors.As(err, &faults):
 		return &Problem{TypeFaults, "The configuration has faults", http.StatusUnprocessableEntity, "", faults}
 	}
-	return problem(http.StatusInternalServerError, err.Error())
+	return NewProblem(http.StatusInternalServerError, err.Error())
 }
 
 func writeProblem(w http.ResponseWriter, p *Problem) {

@@ -18,11 +18,14 @@ type Route struct {
 	Doc    string `json:"doc"`
 	// Changes: it is refused over TCP.
 	Changes bool `json:"changes"`
+	// Run answers with what becomes JSON. An error that is no *Problem is a failure of the
+	// server.
+	Run func(*http.Request) (any, error) `json:"-"`
 
 	run func(*Server, *http.Request) (any, error)
 }
 
-// routes is the whole API.
+// routes is the API, but for what the program adds.
 var routes = []Route{
 	{Method: "GET", Path: "/v1", Doc: "the routes", run: (*Server).index},
 	{Method: "GET", Path: "/v1/status", Doc: "the server in a few numbers", run: (*Server).status},
@@ -86,7 +89,7 @@ func (s *Server) devices(*http.Request) (any, error) { return Devices{s.o.Manage
 func (s *Server) config(*http.Request) (any, error) {
 	file, text := s.o.Manager.Config()
 	if text == nil {
-		return nil, problem(http.StatusNotFound, "no configuration was applied yet")
+		return nil, NewProblem(http.StatusNotFound, "no configuration was applied yet")
 	}
 	return Config{File: file, Text: string(text)}, nil
 }
@@ -94,31 +97,31 @@ func (s *Server) config(*http.Request) (any, error) {
 // maxBody holds a configuration of config.MaxLen whose every byte is escaped.
 const maxBody = 6*config.MaxLen + 64<<10
 
-// body decodes what a request that changes something brings into v.
-func body(r *http.Request, v any) error {
+// Body decodes what a request that changes something brings into v.
+func Body(r *http.Request, v any) error {
 	// A web page cannot send this type without asking first, and it is not answered.
 	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
-		return problem(http.StatusUnsupportedMediaType, "the body is application/json")
+		return NewProblem(http.StatusUnsupportedMediaType, "the body is application/json")
 	}
 	d := json.NewDecoder(http.MaxBytesReader(nil, r.Body, maxBody))
 	d.DisallowUnknownFields()
 	if err := d.Decode(v); err != nil {
 		var large *http.MaxBytesError
 		if errors.As(err, &large) {
-			return problem(http.StatusRequestEntityTooLarge, err.Error())
+			return NewProblem(http.StatusRequestEntityTooLarge, err.Error())
 		}
-		return problem(http.StatusBadRequest, err.Error())
+		return NewProblem(http.StatusBadRequest, err.Error())
 	}
 	return nil
 }
 
 func (s *Server) apply(r *http.Request) (any, error) {
 	var c Config
-	if err := body(r, &c); err != nil {
+	if err := Body(r, &c); err != nil {
 		return nil, err
 	}
 	if c.File == "" || !filepath.IsAbs(c.Dir) {
-		return nil, problem(http.StatusBadRequest, "file is a name, and dir an absolute path")
+		return nil, NewProblem(http.StatusBadRequest, "file is a name, and dir an absolute path")
 	}
 	m, err := s.o.Parse(c.File, c.Dir, []byte(c.Text))
 	if err != nil {

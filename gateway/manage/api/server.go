@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -26,7 +27,9 @@ type Options struct {
 	// Parse reads a configuration.
 	Parse   func(file, dir string, text []byte) (*config.Model, error)
 	Version string
-	Log     *slog.Logger // nil: slog.Default
+	// Routes are more than the API has by itself. Their paths begin with "/v1/".
+	Routes []Route
+	Log    *slog.Logger // nil: slog.Default
 }
 
 // Server answers the API. It is safe for concurrent use.
@@ -45,7 +48,7 @@ func New(o Options) *Server {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	s := &Server{o: o, routes: routes}
+	s := &Server{o: o, routes: slices.Concat(routes, o.Routes)}
 	s.http = &http.Server{
 		Handler:           s,
 		ReadHeaderTimeout: 10 * time.Second,
@@ -169,7 +172,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if route.Changes {
 		s.o.Log.Info("api", "method", r.Method, "path", r.URL.Path, "uid", p.uid, "pid", p.pid)
 	}
-	v, err := route.run(s, r)
+	run := route.Run
+	if run == nil {
+		run = func(r *http.Request) (any, error) { return route.run(s, r) }
+	}
+	v, err := run(r)
 	if err != nil {
 		writeProblem(w, problemOf(err))
 		return
@@ -185,10 +192,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) find(r *http.Request, p peer, answer http.Header) (*Route, *Problem) {
 	switch {
 	case p.local && !p.ok:
-		return nil, problem(http.StatusForbidden, "the API is for the user of the server and for root")
+		return nil, NewProblem(http.StatusForbidden, "the API is for the user of the server and for root")
 	case !p.local && !localHost(r.Host):
 		// A name that a web page chose may lead here (DNS rebinding).
-		return nil, problem(http.StatusForbidden, "the host is an address or localhost, not a name")
+		return nil, NewProblem(http.StatusForbidden, "the host is an address or localhost, not a name")
 	}
 	for i := range s.routes {
 		rt := &s.routes[i]
@@ -197,15 +204,15 @@ func (s *Server) find(r *http.Request, p peer, answer http.Header) (*Route, *Pro
 		case rt.Method != r.Method:
 			answer.Add("Allow", rt.Method)
 		case rt.Changes && !p.local:
-			return nil, problem(http.StatusForbidden, "changes come by the unix socket")
+			return nil, NewProblem(http.StatusForbidden, "changes come by the unix socket")
 		default:
 			return rt, nil
 		}
 	}
 	if answer.Get("Allow") != "" {
-		return nil, problem(http.StatusMethodNotAllowed, "")
+		return nil, NewProblem(http.StatusMethodNotAllowed, "")
 	}
-	return nil, problem(http.StatusNotFound, "no such path; GET /v1 lists them")
+	return nil, NewProblem(http.StatusNotFound, "no such path; GET /v1 lists them")
 }
 
 func localHost(host string) bool {

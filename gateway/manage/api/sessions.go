@@ -36,15 +36,15 @@ func (s *Server) drop(r *http.Request) (any, error) {
 
 func endSessions(r *http.Request, end func(SessionRequest) int) (any, error) {
 	var q SessionRequest
-	if err := body(r, &q); err != nil {
+	if err := Body(r, &q); err != nil {
 		return nil, err
 	}
 	if (q.TSIH == 0) == (q.Target == "") {
-		return nil, problem(http.StatusBadRequest, "one of tsih and target is needed")
+		return nil, NewProblem(http.StatusBadRequest, "one of tsih and target is needed")
 	}
 	n := end(q)
 	if n == 0 {
-		return nil, problem(http.StatusNotFound, "there is no such session")
+		return nil, NewProblem(http.StatusNotFound, "there is no such session")
 	}
 	return SessionResult{n}, nil
 }

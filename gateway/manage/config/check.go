@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -33,7 +34,6 @@ func (r *reader) check(m *Model) {
 	if m.ISCSI.Discovery != nil {
 		r.checkCHAP(m.ISCSI.Discovery)
 	}
-	devices := map[string]bool{}
 	var names []string
 	first := map[string]Pos{}
 	for _, d := range m.Devices {
@@ -45,9 +45,9 @@ func (r *reader) check(m *Model) {
 			continue
 		}
 		first[d.Name] = d.At
-		devices[d.Name] = true
 		names = append(names, d.Name)
 	}
+	names = r.checkEntries(m, first, names)
 	r.checkPaths(m)
 	targets := map[string]Pos{}
 	for i := range m.Targets {
@@ -59,7 +59,7 @@ func (r *reader) check(m *Model) {
 				targets[t.IQN] = t.At
 			}
 		}
-		r.checkTarget(t, devices, names)
+		r.checkTarget(m, t, first, names)
 		r.checkTargetPortals(m, t)
 	}
 }
@@ -106,34 +106,43 @@ func (r *reader) checkPortals(m *Model) {
 	}
 }
 
-// checkPaths finds devices that would write the same file.
+// checkPaths finds devices and collections that would write the same file.
 func (r *reader) checkPaths(m *Model) {
 	type use struct {
 		device string
 		at     Pos
 	}
 	paths := map[string]use{}
+	note := func(device string, values map[string]any, at Pos) {
+		path, ok := values["path"].(string)
+		if readOnly, _ := values["read_only"].(bool); !ok || readOnly {
+			return
+		}
+		if u, dup := paths[path]; dup && u.device != device {
+			r.fault(at, "%s is the path of %s too, in line %d", path, u.device, u.at.Line)
+			return
+		}
+		paths[path] = use{device, at}
+	}
 	for _, d := range m.Devices {
-		path, ok := d.Values["path"].(string)
-		if readOnly, _ := d.Values["read_only"].(bool); !ok || readOnly {
-			continue
-		}
-		if u, dup := paths[path]; dup && u.device != d.Name {
-			r.fault(d.ValuesAt["path"], "%s is the path of device %s too, in line %d", path, u.device, u.at.Line)
-			continue
-		}
-		paths[path] = use{d.Name, d.ValuesAt["path"]}
+		note("device "+d.Name, d.Values, d.ValuesAt["path"])
+	}
+	for i := range m.Entries {
+		e := &m.Entries[i]
+		note(e.Collection+" "+e.Name, e.Values, e.Where("path"))
 	}
 }
 
-func (r *reader) checkTarget(t *Target, devices map[string]bool, names []string) {
-	if !t.HasLUNs && len(t.Groups) == 0 && !t.library {
-		name := strings.TrimSpace("target " + t.IQN)
-		r.fault(t.At, "%s needs the key \"luns\": what initiators see, as in luns: {0: disk0}", name)
+func (r *reader) checkTarget(m *Model, t *Target, devices map[string]Pos, names []string) {
+	name := strings.TrimSpace("target " + t.IQN)
+	t.LUNs, t.HasLUNs = r.expand(m, name, t.show, t.LUNs, t.HasLUNs)
+	if !t.HasLUNs && len(t.Groups) == 0 {
+		r.fault(t.At, "%s needs the key \"luns\"%s: what initiators see, as in luns: {0: disk0}", name, r.orShow())
 	}
 	check := func(luns []LUN) {
 		for _, l := range luns {
-			if l.Device == "" || devices[l.Device] {
+			faulty := func(entry string) bool { return strings.HasPrefix(l.Device, entry) }
+			if _, ok := devices[l.Device]; ok || l.Device == "" || slices.ContainsFunc(r.faulty, faulty) {
 				continue
 			}
 			if best := nearest(l.Device, names); best != "" {
@@ -145,7 +154,12 @@ func (r *reader) checkTarget(t *Target, devices map[string]bool, names []string)
 	}
 	check(t.LUNs)
 	groups := map[string]Pos{}
-	for _, g := range t.Groups {
+	for i := range t.Groups {
+		g := &t.Groups[i]
+		g.LUNs, g.hasLUNs = r.expand(m, strings.TrimSpace("group "+g.Name), g.show, g.LUNs, g.hasLUNs)
+		if !g.hasLUNs {
+			r.fault(g.At, "a group needs the key \"luns\"%s: What these initiators see", r.orShow())
+		}
 		if p, dup := groups[g.Name]; dup && g.Name != "" {
 			r.fault(g.At, "group %s is there twice, first in line %d", g.Name, p.Line)
 		}
@@ -155,6 +169,15 @@ func (r *reader) checkTarget(t *Target, devices map[string]bool, names []string)
 	if t.CHAP != nil {
 		r.checkCHAP(t.CHAP)
 	}
+}
+
+// orShow are the keys that can stand for luns.
+func (r *reader) orShow() string {
+	s := ""
+	for _, c := range r.options.Collections {
+		s += fmt.Sprintf(" or %q", c.Noun)
+	}
+	return s
 }
 
 // checkTargetPortals finds portals of a target that nobody listens at.

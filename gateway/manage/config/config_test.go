@@ -29,6 +29,34 @@ var testKinds = []Kind{
 	{Name: "null", Keys: []Key{{Name: "size", Type: Size, Required: true, Doc: "The size."}}},
 }
 
+// testCollections are shelves, each of some boxes.
+var testCollections = []Collection{{Key: "shelves", Noun: "shelf", Doc: "Shelves of boxes.", TargetDoc: "A shelf instead of `luns`.",
+	Keys: []Key{
+		{Name: "path", Type: Path, Required: true, Doc: "Where it stands."},
+		{Name: "colour", Type: Enum, Values: []string{"red", "green"}, Default: "red"},
+		{Name: "boxes", Type: List, Required: true, Doc: "The boxes.", Elem: &Key{Name: "box", Type: Map, Short: "model", Keys: []Key{
+			{Name: "model", Type: Enum, Required: true, Doc: "The model.", Values: []string{"b01", "b02", "b03", "b04", "b05", "b06", "b07", "b08", "big-box"}},
+			{Name: "count", Type: Int, Default: int64(1)}}}},
+		{Name: "labels", Type: List, Elem: &Key{Name: "label", Type: String, Check: func(v any) error {
+			if v == "bad" {
+				return errors.New("a bad label")
+			}
+			return nil
+		}}},
+	},
+	Members: func(e *Entry) (names []string) {
+		for i := range e.Values["boxes"].([]Item) {
+			names = append(names, fmt.Sprintf("%s.%d", e.Name, i))
+		}
+		return names
+	},
+	Check: func(e *Entry, fault func(Pos, string, ...any)) {
+		if n := len(e.Values["boxes"].([]Item)); n > 3 {
+			fault(e.Where("boxes"), "%d boxes; 3 are the most", n)
+		}
+	},
+}}
+
 var secrets = map[string]string{
 	"/etc/t/joe.secret":   "a secret of joe\n",
 	"/etc/t/same.secret":  "a secret of joe\r\n",
@@ -39,7 +67,7 @@ var secrets = map[string]string{
 var environ = map[string]string{"CREDENTIALS_DIRECTORY": "/run/cred", "JANE": "a secret of jane"}
 
 func options() Options {
-	return Options{Kinds: testKinds, Dir: "/etc/t",
+	return Options{Kinds: testKinds, Collections: testCollections, Dir: "/etc/t",
 		Getenv: func(s string) string { return environ[s] },
 		ReadFile: func(path string) ([]byte, error) {
 			if s, ok := secrets[path]; ok {
@@ -136,6 +164,39 @@ func TestModel(t *testing.T) {
 	}
 }
 
+// TestCollection reads entries of a collection, and targets that show them.
+func TestCollection(t *testing.T) {
+	m, err := Parse("x.yaml", []byte(`
+version: 1
+iscsi: {portals: ["127.0.0.1:3260"]}
+shelves:
+  - {name: s, path: ./s, boxes: [b01, {model: big-box, count: 2}], labels: [x]}
+targets:
+  - {iqn: "iqn.2026-11.x:a", shelf: s}
+  - {iqn: "iqn.2026-11.x:b", groups: [{name: g, initiators: ["*"], shelf: {name: s, read_only: true}}]}
+  - {iqn: "iqn.2026-11.x:c", luns: {5: s.1}}
+`), options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := m.Entries[0]
+	boxes := e.Values["boxes"].([]Item)
+	big := boxes[1].Value.(Mapping)
+	if e.Collection != "shelf" || e.Name != "s" || e.Values["path"] != "/etc/t/s" || e.Values["colour"] != "red" || len(boxes) != 2 ||
+		boxes[0].Value.(Mapping).Values["model"] != "b01" || boxes[0].Value.(Mapping).Values["count"] != int64(1) ||
+		big.Values["count"] != int64(2) || big.Where("count") != (Pos{5, 63}) || boxes[1].At != (Pos{5, 39}) || !slices.Equal(e.Members, []string{"s.0", "s.1"}) {
+		t.Errorf("%+v", e)
+	}
+	for i, want := range [][]LUN{{{0, "s.0", false, Pos{7, 37}}, {1, "s.1", false, Pos{7, 37}}}, nil, {{5, "s.1", false, Pos{9, 40}}}} {
+		if !slices.Equal(m.Targets[i].LUNs, want) || m.Targets[i].HasLUNs != (want != nil) {
+			t.Errorf("target %d: %+v", i, m.Targets[i])
+		}
+	}
+	if l := m.Targets[1].Groups[0].LUNs; len(l) != 2 || l[1].Device != "s.1" || !l[1].ReadOnly {
+		t.Errorf("group: %+v", l)
+	}
+}
+
 func TestSizes(t *testing.T) {
 	for s, want := range map[string]int64{
 		"0": 0, "512": 512, "1KiB": 1024, "4 MiB": 4 << 20, "7EiB": 7 << 60, "9223372036854775807": 1<<63 - 1,
@@ -187,7 +248,7 @@ func TestOverlap(t *testing.T) {
 
 // TestReference checks that every link of the reference has a heading.
 func TestReference(t *testing.T) {
-	s := Reference(testKinds)
+	s := Reference(testKinds, testCollections)
 	for part := range strings.SplitSeq(s, "](#") {
 		anchor, _, ok := strings.Cut(part, ")")
 		if part == s || !ok || strings.ContainsAny(anchor, " |") {
@@ -198,7 +259,7 @@ func TestReference(t *testing.T) {
 			t.Errorf("no heading for %q", anchor)
 		}
 	}
-	for _, want := range []string{"| `portals` | list | required |", "### handler: mem"} {
+	for _, want := range []string{"| `portals` | list | required |", "### handler: mem", "## shelves", "### box\n\nThe value of `model`, or a mapping:", "| `shelf` | name, or mapping |"} {
 		if !strings.Contains(s, want) {
 			t.Errorf("no %q in the reference", want)
 		}

@@ -54,36 +54,12 @@ func (r *reader) device(m *Model, n ast.Node) {
 	if kind == nil {
 		return
 	}
-	known := slices.Clone(common)
-	for _, k := range kind.Keys {
-		known = append(known, k.Name)
-		if k.Default != nil {
-			d.Values[k.Name] = k.Default
-		}
-		if k.Required && !present[k.Name] {
-			r.fault(at(n), "a device with handler %s needs the key %q: %s", kind.Name, k.Name, hint(k.Doc))
-		}
-	}
-	for _, p := range pairs {
+	pairs = slices.DeleteFunc(pairs, func(p *ast.MappingValueNode) bool {
 		key, _ := scalar(p.Key)
-		if slices.Contains(common, key) {
-			continue
-		}
-		i := slices.IndexFunc(kind.Keys, func(k Key) bool { return k.Name == key })
-		if i < 0 {
-			r.unknown(at(p.Key), "a device with handler "+kind.Name, key, known)
-			continue
-		}
-		if v, ok := r.value(&kind.Keys[i], p.Value); ok {
-			if check := kind.Keys[i].Check; check != nil {
-				if err := check(v); err != nil {
-					r.fault(at(p.Value), "%s: %v", key, err)
-				}
-			}
-			d.Values[key] = v
-			d.ValuesAt[key] = at(p.Value)
-		}
-	}
+		return slices.Contains(common, key)
+	})
+	v := r.mapping("a device with handler "+kind.Name, at(n), pairs, kind.Keys, common)
+	d.Values, d.ValuesAt = v.Values, v.ValuesAt
 }
 
 // kind finds the kind called name, nil after a fault.
@@ -108,7 +84,39 @@ func (r *reader) kind(name string, where Pos) *Kind {
 
 // value reads the value of k.
 func (r *reader) value(k *Key, n ast.Node) (v any, ok bool) {
+	if v, ok = r.typed(k, n); ok && k.Check != nil {
+		if err := k.Check(v); err != nil {
+			r.fault(at(n), "%s: %v", k.Name, err)
+			return nil, false
+		}
+	}
+	return v, ok
+}
+
+// typed is value without Key.Check.
+func (r *reader) typed(k *Key, n ast.Node) (v any, ok bool) {
 	switch k.Type {
+	case List:
+		list := []Item{}
+		for _, item := range r.items(n, k.Name) {
+			if v, ok := r.value(k.Elem, item); ok {
+				list = append(list, Item{at(item), v})
+			}
+		}
+		return list, true
+	case Map:
+		if s, ok := scalar(n); ok && s != "" && k.Short != "" {
+			i := slices.IndexFunc(k.Keys, func(x Key) bool { return x.Name == k.Short })
+			v, ok := r.value(&k.Keys[i], n)
+			m := r.mapping(article(k.Name), at(n), nil, optional(k.Keys), nil)
+			m.Values[k.Short], m.ValuesAt[k.Short] = v, at(n)
+			return m, ok
+		}
+		pairs, ok := r.pairs(n, article(k.Name))
+		if !ok {
+			return nil, false
+		}
+		return r.mapping(article(k.Name), at(n), pairs, k.Keys, nil), true
 	case Size:
 		return okAny(r.size(n, k.Name))
 	case Path:
@@ -128,7 +136,11 @@ func (r *reader) value(k *Key, n ast.Node) (v any, ok bool) {
 	case Enum:
 		s, ok := r.text(n, k.Name)
 		if ok && !slices.Contains(k.Values, s) {
-			r.fault(at(n), "%s is one of %s, not %q", k.Name, strings.Join(k.Values, ", "), s)
+			if best := nearest(s, k.Values); best != "" && len(k.Values) > manyValues {
+				r.fault(at(n), "there is no %s %q; did you mean %q?", k.Name, s, best)
+			} else {
+				r.fault(at(n), "%s is one of %s, not %q", k.Name, strings.Join(k.Values, ", "), s)
+			}
 			return nil, false
 		}
 		if ok && k.numeric() {
@@ -139,6 +151,18 @@ func (r *reader) value(k *Key, n ast.Node) (v any, ok bool) {
 	default:
 		return okAny(r.text(n, k.Name))
 	}
+}
+
+// manyValues are so many that a message names the nearest rather than all.
+const manyValues = 8
+
+// optional is keys with none of them required.
+func optional(keys []Key) []Key {
+	keys = slices.Clone(keys)
+	for i := range keys {
+		keys[i].Required = false
+	}
+	return keys
 }
 
 // numeric reports whether all values of an Enum are numbers.

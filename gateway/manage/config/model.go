@@ -48,6 +48,7 @@ type Model struct {
 	API        API
 	ALUA       *ALUA // nil: all ports are active
 	Devices    []Device
+	Entries    []Entry // of all collections
 	Targets    []Target
 }
 
@@ -116,7 +117,7 @@ type Target struct {
 	Redirect    *Redirect // where those who log in are sent
 	At          Pos
 
-	library bool
+	show []*Show // until check makes LUNs of it
 }
 
 // Redirect is where a target is now.
@@ -142,6 +143,7 @@ type Group struct {
 	At         Pos
 
 	hasLUNs bool
+	show    []*Show
 }
 
 // CHAP is who may log in and what the target proves.
@@ -160,17 +162,19 @@ type Credential struct {
 	sources int
 }
 
-// Type is the type of a device key's value.
+// Type is the type of a key's value.
 type Type string
 
-// Types, with the Go type in Device.Values.
+// Types, with the Go type of values.
 const (
-	Size   Type = "size"   // int64, bytes
-	Path   Type = "path"   // string, absolute
-	Bool   Type = "bool"   // bool
-	Int    Type = "int"    // int64
-	String Type = "string" // string
-	Enum   Type = "enum"   // one of Key.Values: int64 if they all are numbers, else string
+	Size   Type = "size"    // int64, bytes
+	Path   Type = "path"    // string, absolute
+	Bool   Type = "bool"    // bool
+	Int    Type = "int"     // int64
+	String Type = "string"  // string
+	Enum   Type = "enum"    // one of Key.Values: int64 if they all are numbers, else string
+	List   Type = "list"    // []Item, of values of Key.Elem
+	Map    Type = "mapping" // Mapping, of Key.Keys
 )
 
 // Kind is a value of the key handler, and the keys that it brings.
@@ -180,11 +184,14 @@ type Kind struct {
 	Keys []Key
 }
 
-// Key is one key of a device.
+// Key is one key of a device, of an entry of a collection, or of a mapping in one.
 type Key struct {
 	Name     string
 	Type     Type
 	Values   []string // of an Enum
+	Elem     *Key     // of a List: its Name is what an element is, as in "drive"
+	Keys     []Key    // of a Map
+	Short    string   // of a Map: the key that is meant when a plain value stands there
 	Required bool
 	Default  any // in the type's Go type; nil: an absent key has no value
 	Doc      string

@@ -16,7 +16,8 @@ import (
 
 // Options are what a file does not say itself.
 type Options struct {
-	Kinds []Kind
+	Kinds       []Kind
+	Collections []Collection
 	// Dir is what relative paths are relative to; empty: the directory of the file.
 	Dir string
 	// Getenv and ReadFile give secrets; nil: those of package os.
@@ -56,7 +57,7 @@ func Parse(file string, text []byte, o Options) (*Model, error) {
 	r := &reader{file: file, options: o}
 	m := &Model{File: file, Text: text}
 	if root := r.root(text); root != nil {
-		rootObject.read(r, root, m)
+		rootFields(o.Collections).read(r, root, m)
 		r.check(m)
 	}
 	if len(r.faults) > 0 {
@@ -76,6 +77,7 @@ type reader struct {
 	file    string
 	options Options
 	faults  []Fault
+	faulty  []string // entries with faults: what devices they bring is not known
 }
 
 func (r *reader) fault(at Pos, format string, a ...any) {

@@ -55,15 +55,11 @@ var rootObject = object[Model]{name: "the configuration", fields: []field[Model]
 				r.device(m, item)
 			}
 		}},
-	{name: "libraries", typ: "list", doc: "Tape libraries. Not in this version.",
-		read: func(r *reader, m *Model, n ast.Node) {
-			r.fault(at(n), "libraries are not in this version; take them out, and the targets that name them")
-		}},
 	{name: "targets", typ: "list", doc: "What initiators log in to: see [targets](#targets).",
 		read: func(r *reader, m *Model, n ast.Node) {
 			for _, item := range r.items(n, "targets") {
 				t := Target{At: at(item)}
-				if targetObject.read(r, item, &t) {
+				if targetFields(r.options.Collections).read(r, item, &t) {
 					m.Targets = append(m.Targets, t)
 				}
 			}
@@ -185,7 +181,7 @@ var targetObject = object[Target]{name: "a target", fields: []field[Target]{
 		read: func(r *reader, t *Target, n ast.Node) {
 			for _, item := range r.items(n, "groups") {
 				g := Group{At: at(item)}
-				groupObject.read(r, item, &g)
+				groupFields(r.options.Collections).read(r, item, &g)
 				t.Groups = append(t.Groups, g)
 			}
 		}},
@@ -212,11 +208,6 @@ var targetObject = object[Target]{name: "a target", fields: []field[Target]{
 		read: func(r *reader, t *Target, n ast.Node) {
 			t.Redirect = &Redirect{At: at(n)}
 			redirectObject.read(r, n, t.Redirect)
-		}},
-	{name: "library", typ: "name", doc: "A tape library instead of `luns`. Not in this version.",
-		read: func(r *reader, t *Target, n ast.Node) {
-			t.library = true
-			r.fault(at(n), "library: tape libraries are not in this version; give the target \"luns\"")
 		}},
 }}
 
@@ -249,7 +240,7 @@ var groupObject = object[Group]{name: "a group", fields: []field[Group]{
 				r.fault(at(n), "initiators is empty; \"*\" names everyone")
 			}
 		}},
-	{name: "luns", typ: "LUN map", required: true, doc: "What these initiators see: see [LUN map](#lun-map).",
+	{name: "luns", typ: "LUN map", doc: "What these initiators see: see [LUN map](#lun-map).",
 		read: func(r *reader, g *Group, n ast.Node) {
 			g.hasLUNs = true
 			g.LUNs = r.luns(n)
