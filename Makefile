@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo build test deps conformance conformance-sam vm vm-image bench bench-allocs logins hostile crash soak fuzz lint race fmt generate clean
+.PHONY: help demo build test deps conformance conformance-sam vm vm-tape vm-image bench bench-allocs logins hostile crash soak fuzz lint race fmt generate clean
 
 # Time for each fuzz target, flags of the benchmark (BENCH=-h lists them).
 FUZZTIME ?= 60s
@@ -50,7 +50,10 @@ conformance-sam: build ## our own cases for SAM, SPC, SBC and iSCSI, over the wi
 	$(call figure,$(SYSTEM) -timeout 5m ./test/sam)
 
 vm: build vm-image ## the Linux kernel initiator, in a user-mode-linux guest
-	$(call figure,go test -count=1 -v -tags vm -timeout 8m ./test/vm/...)
+	$(call figure,go test -count=1 -v -tags vm -timeout 8m ./test/vm/disk ./test/vm/multipath)
+
+vm-tape: build vm-image ## mt, mtx, tar, stenc, sg3_utils, btape and Bacula on a library, in that guest
+	$(call figure,go test -count=1 -v -tags vm -timeout 12m ./test/vm/tape)
 
 vm-image: ## build the guest of `make vm` into the cache (quick when it is there)
 	@test/vm/image.sh

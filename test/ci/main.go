@@ -44,7 +44,7 @@ var steps = []step{
 	{"real clients", 15 * time.Minute, goTest("-tags", "system", "-timeout", "14m", "./test/conformance/...", "./test/initiator/...")},
 	{"abuse", 8 * time.Minute, goTest("-tags", "system", "-timeout", "7m", "./test/abuse/...")},
 	{"crash, short", 3 * time.Minute, goTest("-tags", "system", "-timeout", "150s", "./test/crash")},
-	{"Linux initiator", 10 * time.Minute, goTest("-tags", "vm", "-timeout", "9m", "./test/vm/...")},
+	{"Linux initiator", 10 * time.Minute, goTest("-tags", "vm", "-timeout", "9m", "./test/vm/disk", "./test/vm/multipath")},
 	{"fuzz", 20 * time.Minute, commands([]string{"make", "fuzz", "FUZZTIME=15s"})},
 	{"bench smoke", 3 * time.Minute, commands([]string{"make", "bench", "BENCH=-smoke"})},
 }

@@ -21,9 +21,12 @@ type Tgtd struct {
 
 // TgtdOptions says how to start tgtd.
 type TgtdOptions struct {
-	Dir    string   // for its control socket and its log
-	Files  []string // backing files, served by the rdwr backing store
-	Prefix []string // a command to run it by, such as taskset -c 1
+	Dir   string   // for its control socket and its log
+	Files []string // backing files, served by the rdwr backing store
+	// Library, when there are no Files, is served instead.
+	Library *TgtdLibrary
+	Address string   // to listen on, default the loopback
+	Prefix  []string // a command to run it by, such as taskset -c 1
 }
 
 // StartTgtd serves files over iSCSI on a free port of the loopback.
@@ -35,7 +38,10 @@ func StartTgtd(o TgtdOptions) (*Tgtd, error) {
 	// The control port tells instances of tgtd apart; it is part of a socket name.
 	control := fmt.Sprint(port % 32768)
 	env := append(os.Environ(), "TGT_IPC_SOCKET="+filepath.Join(o.Dir, "tgtd"))
-	portal := fmt.Sprintf("127.0.0.1:%d", port)
+	if o.Address == "" {
+		o.Address = "127.0.0.1"
+	}
+	portal := fmt.Sprintf("%s:%d", o.Address, port)
 	args := append(append([]string{}, o.Prefix...), "tgtd", "-f", "-C", control, "--iscsi", "portal="+portal)
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Env = env
@@ -71,6 +77,14 @@ func StartTgtd(o TgtdOptions) (*Tgtd, error) {
 	for i, f := range o.Files {
 		steps = append(steps, []string{"--op", "new", "--mode", "logicalunit", "--tid", "1",
 			"--lun", fmt.Sprint(i + 1), "--bstype", "rdwr", "-b", f})
+	}
+	if o.Library != nil {
+		more, err := o.Library.steps(o.Dir)
+		if err != nil {
+			p.Kill()
+			return nil, err
+		}
+		steps = append(steps, more...)
 	}
 	steps = append(steps, []string{"--op", "bind", "--mode", "target", "--tid", "1", "-I", "ALL"})
 	for _, s := range steps {

@@ -19,7 +19,11 @@ packages=(
   open-iscsi sg3-utils lsscsi                         # the initiator, raw commands
   e2fsprogs xfsprogs                                  # file systems
   dmsetup                                             # multipath
+  mt-st mtx stenc                                     # tapes, changers, encryption keys
+  bacula-director bacula-director-sqlite3 bacula-sd bacula-fd bacula-console sqlite3
 )
+# What they depend on and nothing in the guest needs; apt is told that it is there.
+absent=(adduser bsd-mailx dbconfig-no-thanks debconf file init-system-helpers perl sysvinit-utils ucf)
 say() { echo "image.sh: $*" >&2; }
 
 mkdir -p "$cache"
@@ -29,7 +33,9 @@ if [ -e "$out/complete" ]; then echo "$out"; exit 0; fi
 # apt with a state of its own: nothing is installed there, so it resolves every dependency.
 debs=$cache/debs
 mkdir -p "$debs/archives/partial" "$debs/state/lists/partial"
-: >"$debs/state/status"
+for p in "${absent[@]}"; do
+  printf 'Package: %s\nStatus: install ok installed\nArchitecture: all\nVersion: 99\nMaintainer: none\nDescription: none\n\n' "$p"
+done >"$debs/state/status"
 apt() {
   apt-get -qq -y -o Dir::State="$debs/state" -o Dir::State::status="$debs/state/status" \
     -o Dir::Cache="$debs" -o Dir::Cache::archives="$debs/archives" \
@@ -59,6 +65,8 @@ for p in $(apt -s install "${packages[@]}" | awk '/^Inst/{print $2}'); do
 done
 # What maintainer scripts would have done.
 ln -sfn mawk "$root/usr/bin/awk"
+ln -sfn mt-st "$root/usr/bin/mt"
+ln -sfn "$(basename "$root"/usr/lib/bacula/libbaccats-sqlite3-*.so)" "$root/usr/lib/bacula/$(cd "$root/usr/lib/bacula" && ls libbaccats-sqlite3-*.so | sed s/-sqlite3//)"
 echo 'root:x:0:0:root:/root:/bin/bash' >"$root/etc/passwd"
 echo 'root:x:0:' >"$root/etc/group"
 echo '127.0.0.1 localhost guest' >"$root/etc/hosts"

@@ -1,0 +1,166 @@
+//go:build vm
+
+package tape
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/targate/targate/test/vm"
+)
+
+// storageConfig is Bacula's storage daemon with all defaults of a tape device.
+func (l *library) storageConfig() string {
+	return fmt.Sprintf(`Storage { Name = sd; WorkingDirectory = /var/lib/bacula; Pid Directory = /run/bacula; Plugin Directory = /usr/lib/bacula; SDAddress = 127.0.0.1 }
+Director { Name = dir; Password = x }
+Messages { Name = Standard; director = dir = all }
+Autochanger { Name = A; Device = T0, T1; Changer Device = %s; Changer Command = "/etc/bacula/scripts/mtx-changer %%c %%o %%S %%a %%d" }
+Device { Name = T0; Drive Index = 0; Media Type = LTO; Archive Device = %s; AutomaticMount = yes; AlwaysOpen = yes; RemovableMedia = yes; RandomAccess = no; AutoChanger = yes; Maximum File Size = 16MB; }
+Device { Name = T1; Drive Index = 1; Media Type = LTO; Archive Device = %s; AutomaticMount = yes; AlwaysOpen = yes; RemovableMedia = yes; RandomAccess = no; AutoChanger = yes; Maximum File Size = 16MB; }
+`, l.sg, l.tapes[0], l.tapes[1])
+}
+
+const (
+	directorConfig = `Director { Name = dir; DIRport = 9101; QueryFile = "/etc/bacula/scripts/query.sql"; WorkingDirectory = /var/lib/bacula; PidDirectory = /run/bacula; Maximum Concurrent Jobs = 2; Password = x; Messages = M; DirAddress = 127.0.0.1 }
+Catalog { Name = C; dbname = bacula; dbuser = "" }
+Client { Name = fd; Address = 127.0.0.1; FDPort = 9102; Catalog = C; Password = x }
+Autochanger { Name = A; Address = 127.0.0.1; SDPort = 9103; Password = x; Device = A; Media Type = LTO; Autochanger = A }
+Pool { Name = P; Pool Type = Backup; Recycle = no; AutoPrune = no; Volume Retention = 1 year }
+Pool { Name = Scratch; Pool Type = Scratch }
+Messages { Name = M; append = "/tmp/bacula.log" = all; catalog = all }
+FileSet { Name = F; Include { Options { signature = SHA1; sparse = yes }
+  File = /usr/bin
+  File = /usr/lib/x86_64-linux-gnu
+  File = /tmp/tree
+} }
+Job { Name = backup; Type = Backup; Level = Full; Client = fd; FileSet = F; Storage = A; Pool = P; Messages = M }
+Job { Name = verify; Type = Verify; Level = VolumeToCatalog; Client = fd; FileSet = F; Storage = A; Pool = P; Messages = M; Verify Job = backup }
+Job { Name = restore; Type = Restore; Client = fd; FileSet = F; Storage = A; Pool = P; Messages = M; Where = /tmp/restore }
+`
+	fileConfig = `Director { Name = dir; Password = x }
+FileDaemon { Name = fd; FDport = 9102; WorkingDirectory = /var/lib/bacula; Pid Directory = /run/bacula; FDAddress = 127.0.0.1 }
+Messages { Name = M; director = dir = all }
+`
+	consoleConfig = "Director { Name = dir; DIRport = 9101; address = 127.0.0.1; Password = x }\n"
+)
+
+// guestFile writes a file in the guest.
+func guestFile(t *testing.T, path, text string) {
+	t.Helper()
+	vm.Sh(t, "mkdir -p $(dirname "+path+") && cat >"+path+" <<'END-OF-FILE'\n"+text+"END-OF-FILE\n")
+}
+
+func (l *library) baculaFiles() {
+	l.t.Helper()
+	guestFile(l.t, "/etc/bacula/bacula-sd.conf", l.storageConfig())
+	vm.Sh(l.t, "mkdir -p /var/lib/bacula /run/bacula /var/log/bacula")
+}
+
+// TestBtape is Bacula's own test of a drive: btape test with everything at its default.
+func TestBtape(t *testing.T) {
+	l := open(t, "")
+	l.baculaFiles()
+	d := l.blank(big, 0)
+	out := d.sh(`printf 'test\ny\nquit\n' | btape -c /etc/bacula/bacula-sd.conf T0 2>&1`)
+	contains(t, out, "1000 blocks re-read correctly", "The test worked. There are no errors", "The above append test worked",
+		"The forward space file test worked", "The test autochanger worked!!")
+	for _, bad := range []string{"ERR", "rror:", "failed", "Bacula incorrect"} {
+		for line := range strings.Lines(out) {
+			if strings.Contains(line, bad) {
+				t.Errorf("btape: %s", line)
+			}
+		}
+	}
+}
+
+// TestFill is btape fill: it writes over two cartridges and compares the blocks at the end of the
+// first.
+func TestFill(t *testing.T) {
+	l := open(t, "")
+	l.baculaFiles()
+	d := l.blank(small+1, 0)
+	d.unload(small + 1)
+	d = l.blank(small, 0)
+	d.uncompressed()
+	d.sh(`rm -f /tmp/in /tmp/out; mkfifo /tmp/in
+(btape -c /etc/bacula/bacula-sd.conf T0 </tmp/in >/tmp/out 2>&1; echo "END $?" >>/tmp/out) &
+exec 9>/tmp/in
+see() { until tail -n +$seen /tmp/out | grep -q "$1"; do grep -q ^END /tmp/out && { cat /tmp/out; exit 1; }; sleep .05; done; seen=$(($(wc -l </tmp/out) + 1)); }
+seen=1
+echo fill >&9; see 'simple test'; echo m >&9
+see 'press return when ready'
+mtx -f ` + l.sg + fmt.Sprintf(" unload %d 0; mtx -f %s load %d 0", small, l.sg, small+1) + `
+echo >&9
+see 'Mount first tape'
+mtx -f ` + l.sg + fmt.Sprintf(" unload %d 0; mtx -f %s load %d 0", small+1, l.sg, small) + `
+echo >&9
+see 'Mount second tape'
+mtx -f ` + l.sg + fmt.Sprintf(" unload %d 0; mtx -f %s load %d 0", small, l.sg, small+1) + `
+echo >&9
+see 'The last block on the second tape matched'
+echo quit >&9
+exec 9>&-
+until grep -q ^END /tmp/out; do sleep .05; done
+cat /tmp/out`)
+}
+
+// TestBacula backs a tree up over several cartridges, verifies, restores, and compares every file.
+func TestBacula(t *testing.T) {
+	l := open(t, "")
+	l.baculaFiles()
+	guestFile(t, "/etc/bacula/bacula-dir.conf", directorConfig)
+	guestFile(t, "/etc/bacula/bacula-fd.conf", fileConfig)
+	guestFile(t, "/etc/bacula/bconsole.conf", consoleConfig)
+	for i := range 3 {
+		d := l.blank(small+i, 0)
+		d.uncompressed()
+		d.mt("weof 1")
+		d.unload(small + i)
+	}
+	vm.Sh(t, `set -e
+db_name=bacula; cd /var/lib/bacula
+sh /usr/share/bacula-director/make_sqlite3_tables >/dev/null || { ls -la /var/lib/bacula; exit 1; }
+mkdir -p /tmp/tree/deep/er && cd /tmp/tree
+head -c 1500000 /dev/urandom | split -a 3 -b 4999 - deep/f
+head -c 30000000 /dev/urandom >big
+ln big deep/hard; ln -s ../big deep/soft; ln -s /nowhere dangling; mkfifo pipe
+truncate -s 20M sparse; printf end >>sparse; touch "name with spaces" $'name\nwith newline' "$(printf 'n%.0s' $(seq 250))"
+chmod 4755 deep/faaa; chown 1000:1000 deep/faab; touch -d 2001-01-01 deep/faac`)
+	vm.Sh(t, `bacula-sd -c /etc/bacula/bacula-sd.conf; bacula-fd -c /etc/bacula/bacula-fd.conf; bacula-dir -c /etc/bacula/bacula-dir.conf
+until echo version | bconsole -c /etc/bacula/bconsole.conf >/dev/null 2>&1; do sleep .1; done`)
+	t.Cleanup(func() {
+		out, _ := vm.Try(t, "pkill -x bacula-dir; pkill -x bacula-fd; pkill -x bacula-sd; while pgrep '^bacula' >/dev/null; do sleep .05; done; cat /tmp/bacula.log; rm -rf /tmp/restore /tmp/tree /tmp/bacula.log /var/lib/bacula")
+		if t.Failed() {
+			t.Log(out)
+		}
+	})
+	console := func(lines ...string) string {
+		t.Helper()
+		return vm.Sh(t, "bconsole -n -c /etc/bacula/bconsole.conf <<'END'\n"+strings.Join(lines, "\n")+"\nwait\nmessages\nquit\nEND\n")
+	}
+	out := console(fmt.Sprintf("label storage=A pool=P slots=%d-%d drive=0 barcodes", small, small+2), "yes")
+	if n := strings.Count(out, "successfully created"); n != 3 {
+		t.Fatalf("%d volumes labelled, want 3:\n%s", n, out)
+	}
+	ended := func(job string) {
+		t.Helper()
+		out := console("list joblog job=" + job)
+		if n := strings.Count(out, "OK"); n < 1 || strings.Contains(out, "*** ") {
+			t.Errorf("%s:\n%s\n%s", job, out, vm.Sh(t, "cat /tmp/bacula.log"))
+		}
+	}
+	console("run job=backup yes")
+	ended("backup")
+	volumes := console("list volumes pool=P")
+	if n := strings.Count(volumes, "Full"); n < 1 {
+		t.Errorf("the backup has not gone over cartridges:\n%s", volumes)
+	}
+	console("run job=verify yes")
+	console("restore client=fd where=/tmp/restore select all done yes current", "yes")
+	vm.Sh(t, `cd / && for d in usr/bin usr/lib/x86_64-linux-gnu tmp/tree; do
+	diff -r --no-dereference "/$d" "/tmp/restore/$d" || exit 1
+	(cd /$d && find . -printf '%P %y %m %U %G %s %l\n' | sort) >/tmp/a; (cd /tmp/restore/$d && find . -printf '%P %y %m %U %G %s %l\n' | sort) >/tmp/b
+	cmp /tmp/a /tmp/b || { diff /tmp/a /tmp/b | head -n 20; exit 1; }
+	done; wc -l </tmp/a`)
+}
