@@ -45,6 +45,9 @@ var kinds = []kind{
 func Identify(b []byte, length int) (Label, bool) {
 	for _, k := range kinds {
 		if text, fields, ok := k.find(b, length); ok {
+			for name, v := range fields {
+				fields[name] = clean(v)
+			}
 			return Label{Kind: k.name, Text: clean(text), Fields: fields}, true
 		}
 	}
@@ -72,12 +75,12 @@ func ansi(b []byte, length int) (string, map[string]string, bool) {
 	if length != ansiLen || len(b) < ansiLen {
 		return "", nil, false
 	}
-	name, number := string(b[:3]), b[3]
-	meaning, ok := ansiNames[name]
+	number := b[3]
+	meaning, ok := ansiNames[string(b[:3])]
 	if !ok || number < '0' || number > '9' {
 		return "", nil, false
 	}
-	field := func(from, to int) string { return clean(strings.TrimSpace(string(b[from-1 : to]))) } // as the standard counts
+	field := func(from, to int) string { return strings.TrimSpace(string(b[from-1 : to])) } // as the standard counts
 	f := map[string]string{"label": string(b[:4])}
 	text := string(b[:4]) + " " + meaning
 	switch string(b[:4]) {
@@ -107,7 +110,7 @@ func ibm(b []byte, length int) (string, map[string]string, bool) {
 	}
 	s, f, ok := ansi(text, length)
 	if ok && f["label"] == "VOL1" {
-		f["owner"] = clean(strings.TrimSpace(string(text[41:51])))
+		f["owner"] = strings.TrimSpace(string(text[41:51]))
 		delete(f, "implementation")
 		delete(f, "version")
 	}
@@ -117,7 +120,7 @@ func ibm(b []byte, length int) (string, map[string]string, bool) {
 // ltfs is a label or an index of the Linear Tape File System (ISO/IEC 20919, 8.1 and 9).
 func ltfs(b []byte, length int) (string, map[string]string, bool) {
 	if length == ansiLen && len(b) >= ansiLen && string(b[:4]) == "VOL1" && string(b[24:28]) == "LTFS" {
-		volume := clean(strings.TrimSpace(string(b[4:10])))
+		volume := strings.TrimSpace(string(b[4:10]))
 		return "VOL1 volume " + volume, map[string]string{"label": "VOL1", "volume": volume}, true
 	}
 	head := b[:min(len(b), 512)]
@@ -150,7 +153,7 @@ func ltfs(b []byte, length int) (string, map[string]string, bool) {
 			path = path[:len(path)-1]
 		case xml.CharData:
 			if s := strings.TrimSpace(string(t)); s != "" && (len(path) == 2 || len(path) == 3 && path[1] != "directory") {
-				f[strings.Join(path[1:], " ")] = clean(s)
+				f[strings.Join(path[1:], " ")] = s
 			}
 		}
 	}
@@ -180,14 +183,14 @@ func amanda(b []byte, _ int) (string, map[string]string, bool) {
 	switch words[0] {
 	case "TAPESTART", "TAPEEND":
 		for i := 1; i+1 < len(words); i += 2 {
-			f[strings.ToLower(words[i])] = clean(words[i+1])
+			f[strings.ToLower(words[i])] = words[i+1]
 		}
 	case "FILE", "CONT_FILE", "SPLIT_FILE":
 		names = []string{"date", "host", "disk"}
 	}
 	for i, n := range names {
 		if i+1 < len(words) {
-			f[n] = clean(words[i+1])
+			f[n] = words[i+1]
 		}
 	}
 	return strings.Join(words, " "), f, true
@@ -273,7 +276,7 @@ func (r *fields) text() string {
 		r.short, r.b = true, nil
 		return ""
 	}
-	s := clean(string(r.b[:i]))
+	s := string(r.b[:i])
 	r.b = r.b[i+1:]
 	return strings.TrimRight(s, "?")
 }
@@ -287,7 +290,7 @@ func tarArchive(b []byte, _ int) (string, map[string]string, bool) {
 		return "", nil, false
 	}
 	const gnuVolume, gnuContinued = 'V', 'M'
-	f := map[string]string{"name": clean(h.Name), "size": strconv.FormatInt(h.Size, 10), "modified": h.ModTime.UTC().Format(time.RFC3339)}
+	f := map[string]string{"name": h.Name, "size": strconv.FormatInt(h.Size, 10), "modified": h.ModTime.UTC().Format(time.RFC3339)}
 	switch h.Typeflag {
 	case gnuVolume:
 		return "volume " + h.Name, f, true
