@@ -23,10 +23,7 @@ type Config struct {
 
 	Inventory string // path of the inventory file, made with its directory if absent
 	Pool      Pool   // of the contents; the library does not close it
-	// Media finds a kind of cartridge by the media identifier that ends a barcode, and by name; nil:
-	// there is none.
-	Media func(suffix string) (m *personality.Media, worm bool)
-	Named func(name string) *personality.Media
+	Models    *personality.Set
 	// NewDrive makes a drive.
 	NewDrive func(DriveSpec) (DriveHandler, error)
 
@@ -53,8 +50,9 @@ type DriveSpec struct {
 // DriveHandler is a drive, as the robot handles it. ssc.Drive is one.
 type DriveHandler interface {
 	core.Handler
-	// Insert puts a cartridge into the empty drive, which begins to load it. The error is that
-	// there is one already: what is wrong with the cartridge is for the drive to report.
+	// Insert puts a cartridge into the empty drive, which begins to load it; at the start of the
+	// library it is called before Attach. The error is that there is one already: what is wrong
+	// with the cartridge is for the drive to report.
 	Insert(c ssc.Cartridge) error
 	// Remove takes the cartridge out, after it has been unloaded, all that was recorded on it
 	// made durable. ctx ends the wait for what the drive is doing.

@@ -30,8 +30,11 @@ var (
 	ErrPrevented      = &Reason{ErrConflict, "an initiator prevents the removal of cartridges"}
 	ErrDrivePrevented = &Reason{ErrConflict, "an initiator prevents the removal of the cartridge from the drive"}
 	ErrNotUnloaded    = &Reason{ErrConflict, "the drive has not unloaded its cartridge"}
+	ErrUnload         = &Reason{ErrConflict, "the drive does not give its cartridge away"}
+	ErrMailslotOpen   = &Reason{ErrConflict, "the mailslots are open"}
 	ErrDriveRemoved   = &Reason{ErrConflict, "the drive is removed"}
 	ErrInDrive        = &Reason{ErrConflict, "the cartridge is in a drive"}
+	ErrInside         = &Reason{ErrConflict, "the cartridge is in the library"}
 	ErrOutside        = &Reason{ErrConflict, "the cartridge is outside of the library"}
 	ErrMissing        = &Reason{ErrConflict, "the contents of the cartridge are missing"}
 	ErrNotBlank       = &Reason{ErrConflict, "the cartridge is not blank"}

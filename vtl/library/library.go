@@ -1,130 +1,222 @@
 package library
 
 import (
-	"context"
 	"errors"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/targate/targate/core"
+	"github.com/targate/targate/core/sense"
+	"github.com/targate/targate/vtl/personality"
 )
 
 // Library is a tape library. Its methods are safe for concurrent use. Those with a context
-// wait for the robot, which does one thing at a time; ctx ends the wait, not the work.
+// wait for the robot, which does one thing at a time; ctx ends the wait, and a motion, but
+// nothing that has been decided.
 type Library struct {
-	cfg Config
+	cfg   Config
+	log   *slog.Logger
+	store *store
+
+	robot chan struct{} // holds the token of whoever may change the inventory
+
+	// Guarded by the robot: what the file may have otherwise than memory, after a failed commit.
+	unsure       map[string]struct{} // cartridges, by ID
+	unsureDrives map[int]struct{}
+
+	doorOpen  atomic.Bool // of the mailslots
+	prevented atomic.Bool
+	watch     atomic.Pointer[func(Event)]
+
+	mu  sync.RWMutex // guards inv; who holds the robot may read without
+	inv inventory
 }
 
-var errNotYet = errors.New("not yet")
-
-// Open opens the library of cfg, and makes what is not there yet. What the inventory file
-// says of slots and drives stands, but for what has changed in cfg since the last Open or
-// Configure. Cartridges that have no place any more are put into the vault.
-func Open(cfg Config) (*Library, error) { return nil, errNotYet }
-
-// Close ends the use of the inventory. The handlers of the drives have been closed.
-func (l *Library) Close() error { return errNotYet }
-
-// Configure makes the library match cfg: slots, mailslots, drives and cartridges; other
-// fields must be the same. It changes nothing when it fails but for drives and cartridges that were
-// added already.
-func (l *Library) Configure(ctx context.Context, cfg Config) error { return errNotYet }
+// Close ends the use of the inventory. The handlers of the drives are closed by their units.
+func (l *Library) Close() error {
+	l.robot <- struct{}{} // for good
+	return l.store.close()
+}
 
 // Name is the name of the library in the configuration.
 func (l *Library) Name() string { return l.cfg.Name }
 
+// Model is the model of the changer.
+func (l *Library) Model() *personality.Changer { return l.cfg.Model }
+
+// Identity is who the changer is, for life.
+func (l *Library) Identity() core.Identity {
+	m := l.cfg.Model
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	id := core.Identity{Vendor: m.Vendor, Product: m.Product, Revision: m.Revision, Serial: l.inv.library.Serial}
+	id.NAA, _ = parseNAA(l.inv.library.NAA) // Open has read it
+	return id
+}
+
+// Event is what initiators are told of what they did not do themselves.
+type Event struct {
+	Code sense.Code // of the unit attention
+}
+
+// Events.
+var (
+	// Accessed: people reached into a mailslot.
+	Accessed = Event{0x2801}
+	// Changed: people moved cartridges.
+	Changed = Event{sense.MediumMayHaveChanged}
+	// Rebuilt: there are other slots, mailslots or drives.
+	Rebuilt = Event{sense.ModeParametersChanged}
+)
+
+// Watch has f called after each event from now on, with no lock held.
+func (l *Library) Watch(f func(Event)) { l.watch.Store(&f) }
+
+func (l *Library) tell(e Event) {
+	if f := l.watch.Load(); f != nil {
+		(*f)(e)
+	}
+}
+
 // Status is the whole library.
-func (l *Library) Status() Status { return Status{} }
+func (l *Library) Status() Status {
+	m := l.cfg.Model
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	v := &l.inv
+	s := Status{
+		Name: l.cfg.Name, Model: m.Name, Vendor: m.Vendor, Product: m.Product, Revision: m.Revision,
+		Serial:     v.library.Serial,
+		Drives:     Count{0, v.full[Drive]},
+		Slots:      Count{len(v.slots), v.full[Slot]},
+		Mailslots:  Count{len(v.mailslots), v.full[Mailslot]},
+		Cartridges: len(v.byID), InVault: v.inVault, Missing: v.missing,
+		Prevented: l.prevented.Load(), MailslotOpen: l.doorOpen.Load(),
+		Moves: v.library.Moves, Exchanges: v.library.Exchanges, Scans: v.library.Scans,
+	}
+	for _, b := range v.bays {
+		if b.drive != nil {
+			s.Drives.Total++
+		}
+	}
+	return s
+}
 
 // Drives are all drives in order of number, removed ones among them.
-func (l *Library) Drives() []DriveStatus { return nil }
+func (l *Library) Drives() []DriveStatus {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	list := make([]DriveStatus, 0, len(l.inv.bays))
+	for i := range l.inv.bays {
+		list = append(list, l.driveStatus(i+1))
+	}
+	return list
+}
+
+// driveStatus is drive n, which exists. The robot or mu is held.
+func (l *Library) driveStatus(n int) DriveStatus {
+	b := l.inv.bays[n-1]
+	s := DriveStatus{Number: n, Name: b.spec.Name, Address: l.Address(Place{Drive, n}), Model: b.model.Name,
+		Vendor: b.model.Vendor, Product: b.model.Product, Serial: b.rec.Serial, Removed: b.drive == nil}
+	if c := b.held; c != nil {
+		s.Barcode, s.Home = c.rec.Barcode, c.rec.Home
+	}
+	if b.drive != nil {
+		st := b.drive.State()
+		s.Loaded, s.Busy, s.Prevented, s.Cleaning = st.Loaded, st.Busy, st.Prevented, st.Cleaning
+	}
+	return s
+}
 
 // Drive is the handler of drive n, nil when there is none.
-func (l *Library) Drive(n int) core.Handler { return nil }
+func (l *Library) Drive(n int) core.Handler {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if n < 1 || n > len(l.inv.bays) || l.inv.bays[n-1].drive == nil {
+		return nil
+	}
+	return l.inv.bays[n-1].drive
+}
 
 // Slots are the places of one kind, Slot or Mailslot, in order of number.
-func (l *Library) Slots(k Kind) []SlotStatus { return nil }
+func (l *Library) Slots(k Kind) []SlotStatus {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	held := l.inv.slots
+	if k == Mailslot {
+		held = l.inv.mailslots
+	}
+	list := make([]SlotStatus, len(held))
+	for i, c := range held {
+		p := Place{k, i + 1}
+		list[i] = SlotStatus{Place: p, Address: l.Address(p)}
+		if c != nil {
+			list[i].Barcode = c.rec.Barcode
+		}
+	}
+	return list
+}
 
 // Cartridges are all cartridges, in order of barcode.
-func (l *Library) Cartridges() []CartridgeStatus { return nil }
+func (l *Library) Cartridges() []CartridgeStatus {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	list := make([]CartridgeStatus, 0, len(l.inv.byID))
+	for c := range maps.Values(l.inv.byID) {
+		list = append(list, c.status())
+	}
+	slices.SortFunc(list, func(a, b CartridgeStatus) int {
+		if a.Barcode != b.Barcode {
+			return strings.Compare(a.Barcode, b.Barcode)
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
+	return list
+}
 
-// Cartridge is the cartridge of a barcode.
+// status is c as people see it. The robot or mu is held.
+func (c *cartridge) status() CartridgeStatus {
+	r := &c.rec
+	return CartridgeStatus{
+		ID: c.id, Barcode: r.Barcode, Media: r.Media, WORM: r.WORM, WriteProtected: r.Protected,
+		Cleaning: c.media.Cleaning, UsesLeft: r.UsesLeft, Place: r.Place, Home: r.Home, Missing: c.missing,
+		Moves: r.Moves, Loads: r.Loads, Imports: r.Imports, Exports: r.Exports, Created: r.Created, Moved: r.Moved,
+	}
+}
+
+// Cartridge is the cartridge of a barcode, or of an ID. So are those that the other methods name
+// by barcode.
 func (l *Library) Cartridge(barcode string) (CartridgeStatus, error) {
-	return CartridgeStatus{}, errNotYet
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	c, err := l.inv.find(barcode)
+	if err != nil {
+		return CartridgeStatus{}, err
+	}
+	return c.status(), nil
 }
 
-// At is the cartridge at p. An empty place is ErrEmpty.
-func (l *Library) At(p Place) (CartridgeStatus, error) { return CartridgeStatus{}, errNotYet }
-
-// Move carries a cartridge from one place of the library to another. Initiators are told, as of
-// all that follows.
-func (l *Library) Move(ctx context.Context, from, to Place) error { return errNotYet }
-
-// Load carries a cartridge to drive n, which begins to load it.
-func (l *Library) Load(ctx context.Context, barcode string, n int) error { return errNotYet }
-
-// Unload unloads drive n and carries its cartridge to to; the zero Place is where it came from,
-// or else the first free slot. It returns where that is.
-func (l *Library) Unload(ctx context.Context, n int, to Place) (Place, error) {
-	return Place{}, errNotYet
+// At is the cartridge at p, which is not the vault. An empty place is ErrEmpty.
+func (l *Library) At(p Place) (CartridgeStatus, error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	c, err := l.inv.occupant(p)
+	if err != nil {
+		return CartridgeStatus{}, err
+	}
+	return c.status(), nil
 }
 
-// Eject unloads drive n, as its button does. The cartridge stays in it, for the robot to take.
-func (l *Library) Eject(ctx context.Context, n int) error { return errNotYet }
-
-// Import puts a cartridge of the vault into to, a mailslot or slot; the zero Place is the first
-// free mailslot, or slot when the library has no mailslots. It returns where that is.
-func (l *Library) Import(ctx context.Context, barcode string, to Place) (Place, error) {
-	return Place{}, errNotYet
+// closeDrives ends drives that no unit has been made around.
+func (l *Library) closeDrives() (err error) {
+	for _, b := range l.inv.bays {
+		if b.drive != nil {
+			err = errors.Join(err, b.drive.Close())
+		}
+	}
+	return err
 }
-
-// Export takes a cartridge out of a mailslot or slot, into the vault.
-func (l *Library) Export(ctx context.Context, barcode string) error { return errNotYet }
-
-// Scan has the robot read all barcodes, as INITIALIZE ELEMENT STATUS does, and look for
-// the contents of cartridges that were missing.
-func (l *Library) Scan(ctx context.Context) error { return errNotYet }
-
-// CreateOptions say how Create makes cartridges.
-type CreateOptions struct {
-	// To is the place of the only cartridge. The zero Place is the first free slots, and
-	// the vault for those that find none.
-	To             Place
-	WriteProtected bool
-}
-
-// Create makes blank cartridges: of a barcode, or a range "TG0001L8-TG0010L8". The media
-// identifier that ends the barcode says of what kind, and whether WORM. All barcodes must be new.
-func (l *Library) Create(ctx context.Context, barcodes string, o CreateOptions) ([]CartridgeStatus, error) {
-	return nil, errNotYet
-}
-
-// Delete destroys a cartridge, which is not in a drive, with all its generations. One that is not blank
-// takes force.
-func (l *Library) Delete(ctx context.Context, barcode string, force bool) error { return errNotYet }
-
-// Label sticks another label on a cartridge that is not in a drive. The media identifier
-// stays the same.
-func (l *Library) Label(ctx context.Context, barcode, label string) error { return errNotYet }
-
-// SetWriteProtected moves the tab of the shell of a cartridge that is not in a drive.
-func (l *Library) SetWriteProtected(ctx context.Context, barcode string, on bool) error {
-	return errNotYet
-}
-
-// SetWORM makes a blank cartridge that is not in a drive one that can be written only once.
-// Its label must go with it: label is the barcode that it gets, "" to keep one that says WORM already.
-func (l *Library) SetWORM(ctx context.Context, barcode, label string) error { return errNotYet }
-
-// AddDrive puts a drive into the first empty bay, or into a new one.
-func (l *Library) AddDrive(ctx context.Context, d DriveConfig) (DriveStatus, error) {
-	return DriveStatus{}, errNotYet
-}
-
-// RemoveDrive takes the empty drive n out. Its bay stays, unless it is the last. The caller closes
-// its handler.
-func (l *Library) RemoveDrive(ctx context.Context, n int) error { return errNotYet }
-
-// SetSlots changes how many slots and mailslots there are. What goes must be empty.
-func (l *Library) SetSlots(ctx context.Context, slots, mailslots int) error { return errNotYet }
-
-// Inventory is the place of each cartridge by barcode: for tests and exports.
-func (l *Library) Inventory() map[string]Place { return nil }

@@ -1,0 +1,313 @@
+package library
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/targate/targate/vtl/personality"
+)
+
+// CreateOptions say how Create makes cartridges.
+type CreateOptions struct {
+	// To is the place of the only cartridge. The zero Place is the first free slots, and
+	// the vault for those that find none.
+	To             Place
+	WriteProtected bool
+	// Media is the name of their kind; "" is what the media identifier says that ends the barcode,
+	// which then decides WORM too.
+	Media string
+	WORM  bool
+}
+
+// Create makes blank cartridges: of a barcode, or a range "TG0001L8-TG0010L8". All barcodes
+// must be new. It returns those that it made, some of them when it fails.
+func (l *Library) Create(ctx context.Context, barcodes string, o CreateOptions) (made []CartridgeStatus, err error) {
+	list, err := Barcodes(barcodes)
+	if err != nil {
+		return nil, err
+	}
+	err = l.asPeople(ctx, func() (Event, error) {
+		if o.To != (Place{}) && o.To != InVault {
+			if len(list) > 1 {
+				return Event{}, fmt.Errorf("%w: %d cartridges at one place", ErrInvalid, len(list))
+			}
+			if _, err := l.handPlace(o.To); err != nil {
+				return Event{}, err
+			}
+		}
+		created, err := l.create(list, o)
+		e := Event{}
+		for _, c := range created {
+			made = append(made, c.status())
+			if e == (Event{}) {
+				e = handEvent(c.rec.Place)
+			}
+		}
+		if err != nil && e != (Event{}) {
+			l.tell(e)
+		}
+		return e, err
+	})
+	return made, err
+}
+
+// create makes blank cartridges. The robot is held, or nobody else has the library yet.
+//
+// The file knows of them before the pool does, so that one that a crash cut off either is made
+// or never was.
+func (l *Library) create(barcodes []string, o CreateOptions) ([]*cartridge, error) {
+	if len(barcodes) == 0 {
+		return nil, nil
+	}
+	list, err := l.blanks(barcodes, o)
+	if err != nil {
+		return nil, err
+	}
+	b := batch{cartridges: map[string]*cartridgeRecord{}}
+	for _, c := range list {
+		r := c.rec
+		r.Doing = creating
+		b.cartridges[c.id] = &r
+	}
+	if err := l.store.commit(b); err != nil {
+		return nil, fmt.Errorf("inventory: %w", err)
+	}
+	var failed error
+	ch := change{}
+	for i, c := range list {
+		if failed == nil && !c.media.Cleaning {
+			failed = l.cfg.Pool.Create(Stored{ID: c.id, Barcode: c.rec.Barcode, Media: c.media, WORM: c.rec.WORM, Created: c.rec.Created})
+		}
+		if failed != nil {
+			ch[c] = nil
+			continue
+		}
+		ch.edit(c)
+		list[i] = c
+	}
+	if err := l.commit(ch); err != nil {
+		return nil, errors.Join(failed, err)
+	}
+	made := list[:0]
+	for _, c := range list {
+		if ch[c] != nil {
+			made = append(made, c)
+		}
+	}
+	return made, failed
+}
+
+// blanks are new cartridges, which nobody knows yet, each with its place.
+func (l *Library) blanks(barcodes []string, o CreateOptions) ([]*cartridge, error) {
+	list := make([]*cartridge, 0, len(barcodes))
+	seen := map[string]bool{}
+	next := 0 // slot to look at
+	for _, barcode := range barcodes {
+		if seen[barcode] || l.inv.byBarcode[barcode] != nil {
+			return nil, fmt.Errorf("%s: %w", barcode, ErrExists)
+		}
+		seen[barcode] = true
+		m, worm, err := l.kindOf(barcode, o)
+		if err != nil {
+			return nil, err
+		}
+		place := o.To
+		if place == (Place{}) {
+			for next < len(l.inv.slots) && l.inv.slots[next] != nil {
+				next++
+			}
+			place = InVault
+			if next++; next <= len(l.inv.slots) {
+				place = Place{Slot, next}
+			}
+		}
+		id, err := newUUID()
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, &cartridge{id: id, media: m, rec: cartridgeRecord{Barcode: barcode, Media: m.Name, WORM: worm,
+			Protected: o.WriteProtected, Place: place, ByHand: true, UsesLeft: m.Uses, Created: time.Now().UTC()}})
+	}
+	return list, nil
+}
+
+// kindOf is the kind of a new cartridge.
+func (l *Library) kindOf(barcode string, o CreateOptions) (m *personality.Media, worm bool, err error) {
+	ok := false
+	if o.Media != "" {
+		m, ok = l.cfg.Models.Media(o.Media)
+		worm = o.WORM
+	} else {
+		m, worm, ok = l.cfg.Models.ByBarcode(barcode)
+	}
+	switch {
+	case !ok && o.Media != "":
+		return nil, false, fmt.Errorf("%w: there is no kind of cartridge %q", ErrInvalid, o.Media)
+	case !ok:
+		return nil, false, fmt.Errorf("%s: %w", barcode, ErrNoMedia)
+	case worm && m.WORMType == 0:
+		return nil, false, fmt.Errorf("%s: %w", m.Name, ErrNoWORM)
+	}
+	return m, worm, nil
+}
+
+// newUUID is a random UUID (RFC 9562, 5.4).
+func newUUID() (string, error) {
+	var b [16]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return "", err
+	}
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:]), nil
+}
+
+// withShelved runs f with the robot, for a cartridge that is not in a drive.
+func (l *Library) withShelved(ctx context.Context, barcode string, f func(*cartridge) (Event, error)) error {
+	return l.asPeople(ctx, func() (Event, error) {
+		c, err := l.inv.find(barcode)
+		if err != nil {
+			return Event{}, err
+		}
+		if c.rec.Place.Kind == Drive {
+			return Event{}, fmt.Errorf("%s: %w", barcode, ErrInDrive)
+		}
+		return f(c)
+	})
+}
+
+// Delete destroys a cartridge, which is not in a drive, with all its generations. One that is not
+// blank, or whose contents are missing, takes force.
+func (l *Library) Delete(ctx context.Context, barcode string, force bool) error {
+	return l.withShelved(ctx, barcode, func(c *cartridge) (Event, error) {
+		if !force {
+			if err := l.mustBeBlank(c); err != nil {
+				return Event{}, err
+			}
+		}
+		mark := c.rec
+		mark.Doing = deleting
+		if err := l.store.commit(batch{cartridges: map[string]*cartridgeRecord{c.id: &mark}}); err != nil {
+			return Event{}, fmt.Errorf("inventory: %w", err)
+		}
+		if !c.media.Cleaning {
+			if err := l.cfg.Pool.Delete(c.id); err != nil {
+				ch := change{}
+				ch.edit(c)
+				return Event{}, errors.Join(fmt.Errorf("%s: %w", barcode, err), l.commit(ch))
+			}
+		}
+		return handEvent(c.rec.Place), l.commit(change{c: nil})
+	})
+}
+
+// mustBeBlank refuses a cartridge that may have contents.
+func (l *Library) mustBeBlank(c *cartridge) error {
+	switch {
+	case c.media.Cleaning:
+		return nil
+	case c.missing:
+		return fmt.Errorf("%s: %w", c.rec.Barcode, ErrMissing)
+	}
+	blank, err := l.cfg.Pool.Blank(c.id)
+	if err == nil && !blank {
+		err = ErrNotBlank
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.rec.Barcode, err)
+	}
+	return nil
+}
+
+// Label sticks another label on a cartridge that is not in a drive. A media identifier on it
+// must be that of the cartridge.
+func (l *Library) Label(ctx context.Context, barcode, label string) error {
+	return l.withShelved(ctx, barcode, func(c *cartridge) (Event, error) {
+		if err := l.checkLabel(c, label, c.rec.WORM); err != nil {
+			return Event{}, err
+		}
+		ch := change{}
+		if err := l.relabel(ch, c, label); err != nil {
+			return Event{}, err
+		}
+		return handEvent(c.rec.Place), l.commit(ch)
+	})
+}
+
+// checkLabel refuses a label that c cannot have.
+func (l *Library) checkLabel(c *cartridge, label string, worm bool) error {
+	if err := checkBarcode(label); err != nil {
+		return err
+	}
+	if others := l.inv.byBarcode[label]; others != nil && others[0] != c {
+		return fmt.Errorf("%s: %w", label, ErrExists)
+	}
+	if m, w, ok := l.cfg.Models.ByBarcode(label); ok && (m.Name != c.rec.Media || w != worm) {
+		return fmt.Errorf("%w: label %s is that of another kind of cartridge: %s", ErrInvalid, label, m.Name)
+	}
+	return nil
+}
+
+// relabel gives c a barcode in its store, and in ch. A crash in between is made good at the
+// start, since the store is right.
+func (l *Library) relabel(ch change, c *cartridge, label string) error {
+	if label == c.rec.Barcode {
+		return nil
+	}
+	if !c.media.Cleaning {
+		if c.missing {
+			return fmt.Errorf("%s: %w", c.rec.Barcode, ErrMissing)
+		}
+		if err := l.cfg.Pool.Relabel(c.id, label); err != nil {
+			return fmt.Errorf("%s: %w", c.rec.Barcode, err)
+		}
+	}
+	ch.edit(c).Barcode = label
+	return nil
+}
+
+// SetWriteProtected moves the tab of the shell of a cartridge that is not in a drive.
+func (l *Library) SetWriteProtected(ctx context.Context, barcode string, on bool) error {
+	return l.withShelved(ctx, barcode, func(c *cartridge) (Event, error) {
+		ch := change{}
+		ch.edit(c).Protected = on
+		return Event{}, l.commit(ch)
+	})
+}
+
+// SetWORM makes a blank cartridge that is not in a drive one that can be written only once.
+// label is the barcode that it gets; "" is its barcode with the media identifier of WORM
+// cartridges instead of the one it had.
+func (l *Library) SetWORM(ctx context.Context, barcode, label string) error {
+	return l.withShelved(ctx, barcode, func(c *cartridge) (Event, error) {
+		if c.media.WORMType == 0 {
+			return Event{}, fmt.Errorf("%s: %w", c.rec.Media, ErrNoWORM)
+		}
+		if label == "" {
+			label = c.rec.Barcode
+			if head, ok := strings.CutSuffix(label, c.media.Suffix); ok && c.media.Suffix != "" {
+				label = head + c.media.WORMSuffix
+			}
+		}
+		err := l.checkLabel(c, label, true)
+		if err == nil {
+			err = l.mustBeBlank(c)
+		}
+		if err != nil {
+			return Event{}, err
+		}
+		ch := change{}
+		if !c.rec.WORM {
+			if err := l.cfg.Pool.SetWORM(c.id); err != nil {
+				return Event{}, fmt.Errorf("%s: %w", barcode, err)
+			}
+			ch.edit(c).WORM = true
+		}
+		err = l.relabel(ch, c, label)
+		return handEvent(c.rec.Place), errors.Join(err, l.commit(ch))
+	})
+}
