@@ -8,6 +8,7 @@ import (
 
 	"github.com/targate/targate/core/block"
 	"github.com/targate/targate/core/buf"
+	"github.com/targate/targate/core/latency"
 	"github.com/targate/targate/core/scsi"
 	"github.com/targate/targate/core/sense"
 	"github.com/targate/targate/core/taskset"
@@ -84,6 +85,10 @@ type Command struct {
 	TellAborted bool
 	sense       [sense.MaxLen]byte
 
+	// Times are kept for latency.Counters. The transport sets Received of every command, and
+	// Weight of those that it has measured whatever becomes of them; the core does the rest.
+	Times latency.Times
+
 	Port Port
 	// OutBuf and InBuf hold Out and In when they are pooled; the transport's.
 	OutBuf, InBuf *buf.Buf
@@ -129,6 +134,9 @@ func (c *Command) Reset() {
 	c.Lent, c.Release, c.DataValid = nil, nil, false
 	c.OutBuf, c.InBuf = nil, nil
 	c.Status, c.SenseLen, c.TellAborted = scsi.Good, 0, false
+	if c.Times.Weight != 0 {
+		c.Times = latency.Times{}
+	}
 	if c.done != nil || c.cancel || c.after != nil {
 		c.mu.Lock()
 		c.done, c.after, c.cancel = nil, nil, false
@@ -330,6 +338,7 @@ func (c *Command) TaskEnabled(*taskset.Task) { c.Path.unit.work(c) }
 // setAborted is the outcome of a command that task management aborted.
 func (c *Command) setAborted() {
 	c.Status, c.SenseLen, c.TellAborted = scsi.TaskAborted, 0, c.Told()
+	c.Times.Weight = 0 // how long it took is not the device's doing
 }
 
 // TaskAborted gives c back to the transport: it never ran (taskset.Owner).

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/targate/targate/core/latency"
 	"github.com/targate/targate/core/scsi"
 	"github.com/targate/targate/core/sense"
 	"github.com/targate/targate/core/taskset"
@@ -129,6 +130,7 @@ type Path struct {
 	nexus *Nexus
 	unit  *Unit
 	stats counters
+	times latency.Counters
 	share taskset.Share // of the nexus in the unit's task set
 
 	pending atomic.Int32 // len(ua), for the fast check

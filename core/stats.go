@@ -3,6 +3,7 @@ package core
 import (
 	"sync/atomic"
 
+	"github.com/targate/targate/core/latency"
 	"github.com/targate/targate/core/scsi"
 )
 
@@ -40,14 +41,25 @@ type counters struct {
 	other, reads, writes, in, out, errors, aborted, blocked, full atomic.Uint64
 }
 
-func (n *counters) count(c *Command) {
+// class is what kind of command c is.
+func (c *Command) class() latency.Class {
 	switch {
 	case c.Row == nil:
-		n.other.Add(1)
+		return latency.Other
 	case c.Row.Gate&ReadsMedium != 0 && c.Row.Dir == scsi.In:
+		return latency.Read
+	case c.Row.Gate&WritesMedium != 0:
+		return latency.Write
+	}
+	return latency.Other
+}
+
+func (n *counters) count(c *Command) {
+	switch c.class() {
+	case latency.Read:
 		n.reads.Add(1)
 		n.in.Add(uint64(c.Moved()))
-	case c.Row.Gate&WritesMedium != 0:
+	case latency.Write:
 		n.writes.Add(1)
 		n.out.Add(uint64(len(c.Out)))
 	default:

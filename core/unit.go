@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/targate/targate/core/latency"
 	"github.com/targate/targate/core/scsi"
 	"github.com/targate/targate/core/sense"
 	"github.com/targate/targate/core/taskset"
@@ -27,9 +28,10 @@ type Unit struct {
 
 	quota quota
 
-	mu      sync.Mutex // guards paths, retired, closed
+	mu      sync.Mutex // guards paths, retired, past, closed
 	paths   map[*Path]struct{}
 	retired Stats // of paths that are gone
+	past    *latency.Snapshot
 	closed  bool
 
 	services []Service
@@ -201,6 +203,7 @@ func (u *Unit) detach(p *Path) {
 	u.mu.Lock()
 	delete(u.paths, p)
 	u.retired.Add(p.stats.load())
+	u.retire(p)
 	u.mu.Unlock()
 	u.set.DropACA(&p.share)
 	for _, s := range u.services {
@@ -264,6 +267,7 @@ func (c *Command) Parse() error {
 // received it and before its data has arrived. An error is for Fail: the task set
 // does not take c, or the unit is closed.
 func (c *Command) Enter() error {
+	c.Times.Admitted, c.Times.Weight = latency.Now(), 1
 	if v := c.admit(false); v > taskset.Run {
 		return c.refusal(v)
 	}
@@ -279,6 +283,8 @@ func (c *Command) admit(run bool) taskset.Verdict {
 // EnterAndSubmit for the result.
 func (c *Command) Submit() bool {
 	u := c.Path.unit
+	c.Times.Complete = latency.Now()
+	c.Times.Started = c.Times.Complete
 	if u.set.Start(&c.Task) {
 		return u.start(c)
 	}
@@ -290,6 +296,10 @@ func (c *Command) Submit() bool {
 // elsewhere, and Port.Done is called there.
 func (c *Command) EnterAndSubmit() bool {
 	u := c.Path.unit
+	if c.Times.Weight != 0 {
+		c.Times.Admitted = latency.Now()
+		c.Times.Started = c.Times.Admitted
+	}
 	switch v := c.admit(true); v {
 	case taskset.Run:
 		return u.start(c)
@@ -310,6 +320,7 @@ func (u *Unit) later(c *Command) bool {
 		c.setOutcome(sense.TaskSetFull)
 		return true
 	}
+	c.leaves()
 	if u.set.Arm(&c.Task) {
 		u.work(c)
 	}
@@ -336,6 +347,7 @@ func (u *Unit) start(c *Command) bool {
 		return true
 	}
 	c.Path.stats.blocked.Add(1)
+	c.leaves()
 	if u.set.Offload(&c.Task) {
 		u.work(c)
 	}
@@ -352,6 +364,7 @@ func (c *Command) runBlocking() {
 	c.NoWait = false
 	err := error(sense.TaskAborted)
 	if c.Err() == nil {
+		c.Times.Started = latency.Now()
 		err = u.execute(c)
 	}
 	if u.end(c, err) {
@@ -422,6 +435,9 @@ func (u *Unit) end(c *Command, err error) (aborted bool) {
 		c.setOutcome(err)
 	}
 	c.Path.stats.count(c)
+	if c.Times.Weight != 0 {
+		c.Times.Executed = latency.Now()
+	}
 	if c.Status != scsi.CheckCondition || u == noUnit {
 		aborted = u.set.End(&c.Task)
 	} else {

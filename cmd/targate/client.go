@@ -211,37 +211,51 @@ type overview struct {
 }
 
 func statusCommand() *cobra.Command {
-	var socket, output string
+	var f serverFlags
+	var latency, reset bool
 	c := &cobra.Command{
 		Use:   "status",
-		Short: "Show targets, sessions and devices of the running server",
+		Short: "Show targets, sessions and devices of the running server, or how long commands take",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := checkOutput(output); err != nil {
-				return err
+			if reset && !latency {
+				return failf(exitUsage, "--reset goes with --latency")
 			}
-			path, err := findSocket(socket)
+			if latency {
+				var l api.Latency
+				err := f.with(c, func(ctx context.Context, cl *api.Client) (err error) {
+					l, err = askLatency(ctx, cl, reset)
+					return err
+				})
+				if err != nil {
+					return err
+				}
+				if f.output == "json" {
+					return printJSON(c.OutOrStdout(), l)
+				}
+				return printLatency(c.OutOrStdout(), l.Latency)
+			}
+			var v overview
+			err := f.with(c, func(ctx context.Context, cl *api.Client) (err error) {
+				v, err = ask(ctx, cl)
+				return err
+			})
 			if err != nil {
 				return err
 			}
-			v, err := ask(c.Context(), api.NewClient(path))
-			if err != nil {
-				return clientError(path, err)
-			}
-			if output == "json" {
+			if f.output == "json" {
 				return printJSON(c.OutOrStdout(), v)
 			}
 			return printStatus(c.OutOrStdout(), v)
 		},
 	}
-	addOutput(c, &output)
-	c.Flags().StringVar(&socket, "socket", "", "the server's socket (default: $TARGATE_SOCKET, or where demo and the service have it)")
+	f.add(c)
+	c.Flags().BoolVar(&latency, "latency", false, "how long commands took: percentiles by device, session, class and stage")
+	c.Flags().BoolVar(&reset, "reset", false, "with --latency: count anew after this answer")
 	return c
 }
 
 func ask(ctx context.Context, c *api.Client) (v overview, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
 	err = errors.Join(
 		c.Get(ctx, "/v1/status", &v.Status),
 		c.Get(ctx, "/v1/targets", &v.Targets),

@@ -109,6 +109,7 @@ func TestExitCodes(t *testing.T) {
 		{"serve --config good.yaml --log-level loud", exitUsage, "", "targate: --log-level"},
 		{"status", exitNotFound, "", "targate: no server was found"},
 		{"status -o xml", exitUsage, "", "targate: --output"},
+		{"status --reset", exitUsage, "", "targate: --reset"},
 		{"status --nonsense", exitUsage, "", "targate: unknown flag"},
 		{"apply good.yaml", exitNotFound, "", "targate: no server answers at "},
 		{"apply bad.yaml", exitFailure, "", "bad.yaml:3:1: "},

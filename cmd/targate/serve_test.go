@@ -182,6 +182,8 @@ func TestServe(t *testing.T) {
 		t.Errorf("status: exit code %d\n%s", code, out)
 	}
 
+	latencies(t, dir)
+
 	// Another server on the same state.
 	if _, errs, code := program(t, dir, "serve", "--config", d.Config); code != exitConflict || !strings.Contains(errs, "in use") {
 		t.Errorf("a second server: exit code %d: %s", code, errs)

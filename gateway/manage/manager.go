@@ -72,6 +72,7 @@ type Manager struct {
 	started time.Time
 
 	mu          sync.Mutex // serializes Apply and Close; guards the rest
+	counting    time.Time  // latencies, since then
 	running     *config.Model
 	applied     time.Time
 	devices     map[string]*device
@@ -109,7 +110,8 @@ func New(o Options) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Manager{o: o, log: o.Log, started: time.Now(), devices: map[string]*device{}, collections: map[entryKey]*collection{},
+	now := time.Now()
+	return &Manager{o: o, log: o.Log, started: now, counting: now, devices: map[string]*device{}, collections: map[entryKey]*collection{},
 		closing: map[string]chan struct{}{}, ports: p, copies: copy.NewManager()}, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/targate/targate/core"
+	"github.com/targate/targate/core/latency"
 	"github.com/targate/targate/core/scsi"
 )
 
@@ -240,6 +241,15 @@ func (s *Session) Stats() core.Stats {
 	var sum core.Stats
 	for _, p := range s.Nexus.Paths() {
 		sum.Add(p.Stats())
+	}
+	return sum
+}
+
+// Latency is how long the commands to the logical units that the session sees now took.
+func (s *Session) Latency() *latency.Snapshot {
+	sum := new(latency.Snapshot)
+	for _, p := range s.Nexus.Paths() {
+		sum.Add(p.Latency())
 	}
 	return sum
 }

@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/targate/targate/core/buf"
+	"github.com/targate/targate/core/latency"
 	"github.com/targate/targate/gateway/iscsi/pdu"
 	"github.com/targate/targate/gateway/iscsi/session"
 )
@@ -224,7 +225,9 @@ func (c *Conn) step(fd uintptr) bool {
 			return true
 		}
 		c.lastRecv.Store(c.now.Load())
+		at := latency.Now()
 		c.mu.Lock()
+		c.s.Received(at)
 		if c.err = c.werr; c.err == nil {
 			c.err = c.parse()
 		}

@@ -4,6 +4,8 @@ import (
 	"os"
 	"syscall"
 	"unsafe"
+
+	"github.com/targate/targate/core/latency"
 )
 
 // All system calls on the socket are raw: they do not tell the scheduler, which saves 50
@@ -94,6 +96,9 @@ func (c *Conn) flush() {
 		c.werr = err
 	}
 	c.sendSince.Store(0)
+	if c.s.Measures() {
+		c.s.Sent(latency.Now())
+	}
 	o.Idle()
 }
 

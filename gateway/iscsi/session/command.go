@@ -181,6 +181,7 @@ func (s *Session) scsiCommand(p *pdu.PDU) error {
 	}
 	t := s.newTask()
 	t.itt, t.Tag = p.ITT(), uint64(p.ITT())
+	s.clock(t)
 	t.expected = p.ExpectedLen()
 	t.write, t.read = p.Flags()&pdu.CmdWrite != 0, p.Flags()&pdu.CmdRead != 0
 	t.Path = s.nexus.Path(p.LUN())

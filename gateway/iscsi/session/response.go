@@ -56,6 +56,9 @@ func (s *Session) respond(t *task) {
 	if invariants {
 		t.check()
 	}
+	if t.Times.Weight != 0 {
+		s.measured(t)
+	}
 	flags, count, bidi := t.residuals()
 	sent := uint32(0) // ExpDataSN: 0 without Data-In (RFC 7143, 11.4.8)
 	if t.hasData() {

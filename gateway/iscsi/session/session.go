@@ -73,6 +73,10 @@ type Session struct {
 
 	terminations []scsi.LUN // to be told of by Drain
 
+	received int64              // when what is accepted now was received (latency.Now)
+	gap      uint32             // commands until one is measured
+	sent     []core.Measurement // of commands whose answers are in out
+
 	pingTTT   uint32 // of the NOP-In that we wait for an answer to, or NoTag
 	closing   bool   // a logout waits for the tasks to end
 	logoutITT uint32
@@ -101,6 +105,9 @@ func New(cfg Config) *Session {
 
 // Out is what waits to be sent.
 func (s *Session) Out() *Out { return &s.out }
+
+// Nexus is the I_T nexus of the session, nil in a discovery session.
+func (s *Session) Nexus() *core.Nexus { return s.nexus }
 
 // Outstanding is the number of tasks that wait for data or run elsewhere.
 func (s *Session) Outstanding() int { return len(s.tasks) }
@@ -384,6 +391,7 @@ func (s *Session) Close() <-chan struct{} {
 		}
 	}
 	s.out.discard()
+	s.sent = nil
 	if len(s.tasks) == 0 {
 		s.markQuiet()
 	}

@@ -117,15 +117,23 @@ func TestAPI(t *testing.T) {
 	var dev Devices
 	var cfg Config
 	var idx Index
+	var lat Latency
 	for path, v := range map[string]any{"/v1": &idx, "/v1/status": &st, "/v1/targets": &tg,
-		"/v1/sessions": &se, "/v1/devices": &dev, "/v1/config": &cfg} {
+		"/v1/sessions": &se, "/v1/devices": &dev, "/v1/config": &cfg, "/v1/latency": &lat} {
 		if err := c.Get(ctx, path, v); err != nil {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
 	if st.Version != "1.2.3" || st.Devices != 1 || len(tg.Targets) != 1 || se.Sessions == nil || len(dev.Devices) != 1 ||
+		len(lat.Devices) != 1 || lat.Since.IsZero() ||
 		cfg.Text != good || len(idx.Routes) != len(routes)+2 {
 		t.Errorf("%+v %+v %+v %+v %+v %+v", st, tg, se, dev, cfg, idx)
+	}
+
+	var old, now Latency
+	if err := errors.Join(c.Post(ctx, "/v1/latency/reset", struct{}{}, &old), c.Get(ctx, "/v1/latency", &now)); err != nil ||
+		!old.Since.Equal(lat.Since) || !now.Since.After(old.Since) {
+		t.Errorf("reset of latencies: %v, from %v to %v", err, old.Since, now.Since)
 	}
 
 	_, err = c.Apply(ctx, Config{File: "x.yaml", Dir: dir, Text: "version: 3\ncolour: red\n"})
@@ -173,6 +181,7 @@ func TestRequests(t *testing.T) {
 		{"alua without a state", local, "POST", "/v1/alua", "x", "application/json", `{"tag": 1}`, 400},
 		{"alua of no such state", local, "POST", "/v1/alua", "x", "application/json", `{"tag": 1, "state": "transitioning"}`, 400},
 		{"alua from afar", remote, "POST", "/v1/alua", "localhost", "application/json", `{"tag": 1, "state": "standby"}`, 403},
+		{"latency from afar", remote, "POST", "/v1/latency/reset", "localhost", "application/json", `{}`, 403},
 		{"large", local, "POST", "/v1/apply", "x", "application/json", `{"text":"` + strings.Repeat("a", maxBody) + `"}`, 413},
 	} {
 		t.Run(c.name, func(t *testing.T) {
