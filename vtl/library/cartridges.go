@@ -21,6 +21,8 @@ type CreateOptions struct {
 	// which then decides WORM too.
 	Media string
 	WORM  bool
+	// Capacity of each in bytes; 0: that of their kind.
+	Capacity int64
 }
 
 // Create makes blank cartridges: of a barcode, or a range "TG0001L8-TG0010L8". All barcodes
@@ -80,7 +82,7 @@ func (l *Library) create(barcodes []string, o CreateOptions) ([]*cartridge, erro
 	ch := change{}
 	for i, c := range list {
 		if failed == nil && !c.media.Cleaning {
-			failed = l.cfg.Pool.Create(Stored{ID: c.id, Barcode: c.rec.Barcode, Media: c.media, WORM: c.rec.WORM, Created: c.rec.Created})
+			failed = l.cfg.Pool.Create(Stored{ID: c.id, Barcode: c.rec.Barcode, Media: c.media, WORM: c.rec.WORM, Capacity: o.Capacity, Created: c.rec.Created})
 		}
 		if failed != nil {
 			ch[c] = nil

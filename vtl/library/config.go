@@ -18,8 +18,8 @@ type Config struct {
 	// Drives are numbered from 1 in this order.
 	Drives           []DriveConfig
 	Slots, Mailslots int
-	// Cartridges are created if absent: barcodes, or ranges "TG0001L8-TG0010L8".
-	Cartridges []string
+	// Cartridges are created if absent.
+	Cartridges []Cartridges
 
 	Inventory string // path of the inventory file, made with its directory if absent
 	Pool      Pool   // of the contents; the library does not close it
@@ -37,6 +37,12 @@ type Config struct {
 type DriveConfig struct {
 	Model  *personality.Drive
 	Serial string // "": one is made up, and kept
+}
+
+// Cartridges are of one barcode, or a range "TG0001L8-TG0010L8".
+type Cartridges struct {
+	Barcodes string
+	Capacity int64 // in bytes; 0: that of their kind
 }
 
 // DriveSpec is what a drive is made of.
@@ -89,5 +95,7 @@ type Stored struct {
 	Barcode string
 	Media   *personality.Media
 	WORM    bool
-	Created time.Time
+	// Capacity in bytes; 0: that of Media. List need not tell it.
+	Capacity int64
+	Created  time.Time
 }

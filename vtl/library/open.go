@@ -333,19 +333,21 @@ func (l *Library) compare(ch change, c *cartridge, s *Stored) {
 }
 
 // createAbsent makes the cartridges of a configuration that are not there.
-func (l *Library) createAbsent(ranges []string) error {
-	var absent []string
+func (l *Library) createAbsent(ranges []Cartridges) error {
 	for _, s := range ranges {
-		list, err := Barcodes(strings.TrimSpace(s))
+		list, err := Barcodes(strings.TrimSpace(s.Barcodes))
 		if err != nil {
 			return err
 		}
+		var absent []string
 		for _, b := range list {
 			if l.inv.byBarcode[b] == nil {
 				absent = append(absent, b)
 			}
 		}
+		if _, err := l.create(absent, CreateOptions{Capacity: s.Capacity}); err != nil {
+			return err
+		}
 	}
-	_, err := l.create(absent, CreateOptions{})
-	return err
+	return nil
 }

@@ -211,7 +211,7 @@ func testConfig(dir string, pool Pool, drives int) Config {
 		Name: "lib0", Model: model, Models: set, Pool: pool,
 		Drives: slices.Repeat([]DriveConfig{{Model: drive}}, drives),
 		Slots:  10, Mailslots: 2,
-		Cartridges: []string{"TG0001L8-TG0004L8", "CLN001L8"},
+		Cartridges: []Cartridges{{Barcodes: "TG0001L8-TG0004L8"}, {Barcodes: "CLN001L8"}},
 		Inventory:  filepath.Join(dir, "state", "inventory"),
 		NewDrive:   func(s DriveSpec) (DriveHandler, error) { return &testDrive{spec: s}, nil },
 		Log:        slog.New(slog.DiscardHandler),
