@@ -52,6 +52,19 @@ type Config struct {
 	ThirdPartyCopy func() bool
 	// Protection, when not nil, is a device that supports protection information.
 	Protection *Protection
+	// Imitation, when not nil, is a device that stands for the product of some maker.
+	Imitation *Imitation
+}
+
+// Imitation is what the product of some maker says otherwise than this package would.
+type Imitation struct {
+	Version uint8  // VERSION of the standard INQUIRY data; 0: SPC-4
+	Tail    []byte // the standard INQUIRY data from byte 36 on, as far as it goes
+	// ProductInT10: the T10 vendor ID designator of VPD page 83h names the product between
+	// vendor and serial number, as those of tape drives and changers do.
+	ProductInT10 bool
+	// NoVPD are VPD pages of this package that it does not have, or that Config.VPD replaces.
+	NoVPD []uint8
 }
 
 // Protection is what a device says of its protection information to the primary
@@ -89,12 +102,13 @@ const (
 // Device is the part of a handler that carries out the primary commands. A handler
 // embeds one. All methods are safe for concurrent use.
 type Device struct {
-	cfg     Config
-	vpd     []VPDPage  // sorted by code
-	logs    []LogPage  // sorted by code and subpage
-	pages   []ModePage // in the order of MODE SENSE
-	control core.Control
-	buffers buffers
+	cfg       Config
+	imitation Imitation
+	vpd       []VPDPage  // sorted by code
+	logs      []LogPage  // sorted by code and subpage
+	pages     []ModePage // in the order of MODE SENSE
+	control   core.Control
+	buffers   buffers
 
 	host core.Host // set by Attach
 
@@ -106,7 +120,10 @@ type Device struct {
 // a page that is declared twice, or whose length contradicts its header.
 func NewDevice(cfg Config) (*Device, error) {
 	d := &Device{cfg: cfg}
-	if err := checkIdentity(cfg.Identity); err != nil {
+	if im := cfg.Imitation; im != nil {
+		d.imitation = *im
+	}
+	if err := d.checkIdentity(); err != nil {
 		return nil, fmt.Errorf("spc: %w", err)
 	}
 	if err := d.setVPD(cfg.VPD); err != nil {

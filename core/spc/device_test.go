@@ -24,6 +24,7 @@ func TestNewDeviceRefuses(t *testing.T) {
 	}
 	none := func(*core.Command) []spc.LogParam { return nil }
 	for name, change := range map[string]func(*toy, *spc.Config){
+		"INQUIRY too long":         func(_ *toy, cfg *spc.Config) { cfg.Imitation = &spc.Imitation{Tail: make([]byte, 225)} },
 		"VPD page twice":           func(_ *toy, cfg *spc.Config) { cfg.VPD = append(cfg.VPD, spc.VPDPage{Code: 0x83}) },
 		"mode page twice":          mode(spc.ModePage{Default: []byte{0x0a, 0}}),
 		"mode page without length": mode(spc.ModePage{Default: []byte{0x07}}),
@@ -381,5 +382,30 @@ func TestEchoBuffers(t *testing.T) {
 		if len(c.In) != 1 {
 			t.Errorf("nexus %d: room for %d bytes", i, len(c.In))
 		}
+	}
+}
+
+// What a product of some maker says stands where the standard data would.
+func TestImitation(t *testing.T) {
+	tail := append([]byte("tail"), make([]byte, 100)...)
+	d := newToy(t, func(_ *toy, cfg *spc.Config) {
+		cfg.Imitation = &spc.Imitation{Version: 3, Tail: tail, ProductInT10: true, NoVPD: []uint8{0x80, 0x87}}
+		cfg.VPD = append(cfg.VPD, spc.VPDPage{Code: 0x80, Append: func(b []byte, _ *core.Command) []byte { return append(b, "other"...) }})
+	})
+	p := coretest.NewPath(t, coretest.NewUnit(t, d, nil))
+	inquiry := func(evpd, page byte) []byte {
+		return coretest.Do(p, []byte{0x12, evpd, page, 0, 0xff, 0}, nil, 255).Data
+	}
+	if b := inquiry(0, 0); len(b) != 140 || b[4] != 135 || b[2] != 3 || string(b[36:40]) != "tail" {
+		t.Errorf("standard INQUIRY data % x", b)
+	}
+	if b := inquiry(1, 0); !bytes.Equal(b[4:], []byte{0x00, 0x80, 0x83, 0x86, 0x88, 0xb1}) {
+		t.Errorf("VPD pages % x", b[4:])
+	}
+	if b := inquiry(1, 0x80); string(b[4:]) != "other" {
+		t.Errorf("VPD page 80h: %q", b[4:])
+	}
+	if b := inquiry(1, 0x83); string(b[8:40]) != "TARGATE Toy             TOY00001" {
+		t.Errorf("VPD page 83h: %q", b[8:40])
 	}
 }

@@ -12,7 +12,8 @@ import (
 
 // Fields of the standard INQUIRY data (SPC-6, table 149).
 const (
-	inquiryLen = 96 // all of the standard's own bytes
+	inquiryLen = 96      // all of the standard's own bytes
+	maxInquiry = 5 + 255 // what ADDITIONAL LENGTH can say
 
 	rmb        = 0x80 // byte 1
 	normACA    = 0x20 // byte 3: NACA is obeyed
@@ -24,6 +25,7 @@ const (
 	multiP     = 0x10 // byte 6
 	cmdQue     = 0x02 // byte 7
 
+	inquiryTail = 36 // vendor specific
 	offVersions = 58 // version descriptors
 	maxVersions = 8
 )
@@ -33,7 +35,8 @@ const protocolISCSI = 0x5
 
 // checkIdentity refuses what would not fit the INQUIRY data or is not printable
 // ASCII (SPC-6, 4.3.1).
-func checkIdentity(id core.Identity) error {
+func (d *Device) checkIdentity() error {
+	id := d.cfg.Identity
 	for _, f := range []struct {
 		name, value string
 		max         int
@@ -41,7 +44,7 @@ func checkIdentity(id core.Identity) error {
 		{"vendor", id.Vendor, 8},
 		{"product", id.Product, 16},
 		{"revision", id.Revision, 4},
-		{"serial", id.Serial, 252 - 8}, // with the vendor in one designator of VPD page 83h
+		{"serial", id.Serial, 252 - 8 - 16}, // with vendor and product in one designator of VPD page 83h
 	} {
 		if len(f.value) > f.max {
 			return fmt.Errorf("%s %q is longer than %d characters", f.name, f.value, f.max)
@@ -51,6 +54,9 @@ func checkIdentity(id core.Identity) error {
 				return fmt.Errorf("%s %q is not printable ASCII", f.name, f.value)
 			}
 		}
+	}
+	if n := len(d.imitation.Tail); inquiryTail+n > maxInquiry {
+		return fmt.Errorf("INQUIRY data of %d bytes: the length field counts up to %d", inquiryTail+n, maxInquiry)
 	}
 	return nil
 }
@@ -73,8 +79,10 @@ func (d *Device) standardInquiry(c *core.Command) []byte {
 		b[1] = rmb
 	}
 	b[2] = scsi.VersionSPC4
+	if v := d.imitation.Version; v != 0 {
+		b[2] = v
+	}
 	b[3] = normACA | hiSup | dataFormat
-	b[4] = inquiryLen - 5
 	b[5] = d.tpgs() & 3 << tpgsShift
 	if d.cfg.ThirdPartyCopy != nil && d.cfg.ThirdPartyCopy() || d.hasVPD(pageThirdPartyCopy) {
 		b[5] |= threePC
@@ -92,6 +100,11 @@ func (d *Device) standardInquiry(c *core.Command) []byte {
 	for _, code := range d.versions(c) {
 		v = binary.BigEndian.AppendUint16(v, code)
 	}
+	if n := inquiryTail + len(d.imitation.Tail); n > len(b) {
+		b = append(b, make([]byte, n-len(b))...)
+	}
+	copy(b[inquiryTail:], d.imitation.Tail)
+	b[4] = byte(len(b) - 5)
 	return b
 }
 

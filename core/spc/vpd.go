@@ -21,14 +21,16 @@ type VPDPage struct {
 
 // setVPD joins the pages that every device has with those of its type.
 func (d *Device) setVPD(own []VPDPage) error {
-	d.vpd = append([]VPDPage{
+	standard := []VPDPage{
 		{0x00, d.supportedVPD},
 		{0x80, d.unitSerialNumber},
 		{0x83, d.deviceIdentification},
 		{0x86, d.extendedInquiry},
 		{0x87, d.modePagePolicy},
 		{0x88, d.scsiPorts},
-	}, own...)
+	}
+	standard = slices.DeleteFunc(standard, func(p VPDPage) bool { return slices.Contains(d.imitation.NoVPD, p.Code) })
+	d.vpd = append(standard, own...)
 	return d.sortVPD()
 }
 
@@ -121,7 +123,11 @@ func scsiName(s string) []byte {
 // logical unit by every path, and those of the port that the command came by.
 func (d *Device) deviceIdentification(b []byte, c *core.Command) []byte {
 	id := &d.cfg.Identity
-	t10 := append(wire.AppendPadded(nil, id.Vendor, 8), id.Serial...)
+	t10 := wire.AppendPadded(nil, id.Vendor, 8)
+	if d.imitation.ProductInT10 {
+		t10 = wire.AppendPadded(t10, id.Product, 16)
+	}
+	t10 = append(t10, id.Serial...)
 	b = appendDesignator(b, codeASCII, assocUnit|typeT10, t10)
 	if id.NAA != [8]byte{} {
 		b = appendDesignator(b, codeBinary, assocUnit|typeNAA, id.NAA[:])
