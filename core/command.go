@@ -193,7 +193,7 @@ func (c *Command) bind() {
 	if c.Row != nil {
 		gate = c.Row.Gate
 	}
-	c.Writes, c.PastACA = gate&WritesMedium != 0, gate&PastACA != 0
+	c.Writes, c.PastACA, c.Serial = gate&WritesMedium != 0, gate&PastACA != 0, gate&Serial != 0
 }
 
 // refusal is the outcome of a command that the task set does not take.

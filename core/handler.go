@@ -104,6 +104,10 @@ type PollSenser interface {
 	PollSense() *sense.Error
 }
 
+// PathLoser is an optional interface of a Handler that keeps something for an I_T nexus: told
+// when the nexus is lost, whether p stays, as after I_T NEXUS RESET, or not.
+type PathLoser interface{ Lost(p *Path) }
+
 // Unwrapper is what a Handler that wraps another implements, so that As finds the
 // optional interfaces below it.
 type Unwrapper interface{ Unwrap() Handler }

@@ -33,6 +33,13 @@ func (n *Nexus) Reset(done func()) {
 	one()
 }
 
+// lost tells the handler of u that the I_T nexus of p is lost.
+func (u *Unit) lost(p *Path) {
+	if l, ok := As[PathLoser](u.h); ok {
+		l.Lost(p)
+	}
+}
+
 // lose is an I_T nexus loss on a path that stays (SAM-6, 6.3.4).
 func (p *Path) lose() {
 	p.unit.set.DropACA(&p.share)
@@ -42,5 +49,6 @@ func (p *Path) lose() {
 		}
 		s.Lost(p)
 	}
+	p.unit.lost(p)
 	p.Raise(sense.New(sense.UnitAttention, sense.NexusLoss))
 }

@@ -28,6 +28,7 @@ const (
 	NoLU                          // answered although the LUN is not mapped
 	WhileBusy                     // runs during FORMAT UNIT and SANITIZE
 	PastACA                       // runs during an ACA of another I_T nexus (SAM-6, 5.9.3)
+	Serial                        // runs alone among the unit's Serial commands, those of a nexus in order
 )
 
 // Rule says how the length of the data phase follows from the CDB.

@@ -209,6 +209,7 @@ func (u *Unit) detach(p *Path) {
 	for _, s := range u.services {
 		s.Lost(p)
 	}
+	u.lost(p)
 }
 
 // Parse finds the row of c and checks all of the CDB that does not depend on the

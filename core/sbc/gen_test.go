@@ -33,6 +33,7 @@ var gateNames = []struct {
 	{core.NoLU, "without a logical unit"},
 	{core.WhileBusy, "while busy"},
 	{core.PastACA, "past ACA"},
+	{core.Serial, "serial"},
 }
 
 // TestCommandTable keeps docs/commands.md as the rows are; with -rewrite it writes it.

@@ -20,13 +20,14 @@ type ref struct {
 	aca                  map[int]*refTask // by faulted nexus; the value is the ACA task
 	queue                []*refTask       // Enabled, for a place
 	turn                 []int            // nexuses that have some in queue
+	serials              []*refTask       // Enabled Serial ones, for their turn
 	events               []string
 }
 
 type refTask struct {
 	id, nexus                    int
 	attr                         Attr
-	writes, past                 bool
+	writes, past, serial         bool
 	state                        State
 	armed, placed, aborted, told bool
 	waits                        []*refWait
@@ -68,6 +69,8 @@ func (r *ref) may(t *refTask) bool {
 		case t.attr == Ordered && (same || !r.perNexus):
 			return false
 		case t.attr == Simple && (same || !r.perNexus) && (o.attr == Ordered || o.attr == HeadOfQueue):
+			return false
+		case t.attr == Simple && t.serial && o.serial && same:
 			return false
 		case t.attr == Simple && r.restricted && same && (t.writes || o.writes):
 			return false
@@ -122,7 +125,7 @@ func (r *ref) admit(t *refTask, run bool) Verdict {
 	switch {
 	case !r.may(t):
 		t.state = Dormant
-	case run:
+	case run && !(t.serial && r.alone() != nil):
 		t.state = Running
 		return Run
 	default:
@@ -131,8 +134,30 @@ func (r *ref) admit(t *refTask, run bool) Verdict {
 	return Wait
 }
 
+// alone is the Serial task that runs.
+func (r *ref) alone() *refTask {
+	for _, t := range r.tasks {
+		if t.serial && t.state == Running {
+			return t
+		}
+	}
+	return nil
+}
+
 // place is for an Enabled task that is armed.
 func (r *ref) place(t *refTask) bool {
+	if t.serial {
+		if o := r.alone(); o != nil && o != t {
+			at := len(r.serials)
+			if t.attr == HeadOfQueue || t.attr == ACA {
+				at = 0
+			}
+			r.serials = slices.Insert(r.serials, at, t)
+			return false
+		}
+		t.state = Running
+		return true
+	}
 	if t.attr == Simple && !t.past || t.attr == Ordered && !t.past {
 		if len(r.queue) > 0 || r.places() >= r.width {
 			t.state = Enabled
@@ -149,6 +174,7 @@ func (r *ref) place(t *refTask) bool {
 
 // unqueue takes t out of the queue. again: its nexus has had its turn.
 func (r *ref) unqueue(t *refTask, again bool) {
+	r.serials = slices.DeleteFunc(r.serials, func(o *refTask) bool { return o == t })
 	r.queue = slices.DeleteFunc(r.queue, func(o *refTask) bool { return o == t })
 	more := slices.ContainsFunc(r.queue, func(o *refTask) bool { return o.nexus == t.nexus })
 	if again || !more {
@@ -161,6 +187,7 @@ func (r *ref) unqueue(t *refTask, again bool) {
 
 // wake lets go on what may: first those that queue for a place, then the others in order.
 func (r *ref) wake() {
+	r.next()
 	for len(r.queue) > 0 && r.places() < r.width {
 		i := slices.IndexFunc(r.queue, func(o *refTask) bool { return o.nexus == r.turn[0] })
 		t := r.queue[i]
@@ -175,6 +202,16 @@ func (r *ref) wake() {
 				r.say("enabled %d", t.id)
 			}
 		}
+	}
+}
+
+// next lets the next Serial task run.
+func (r *ref) next() {
+	if r.alone() == nil && len(r.serials) > 0 {
+		t := r.serials[0]
+		r.unqueue(t, false)
+		t.state = Running
+		r.say("enabled %d", t.id)
 	}
 }
 
@@ -308,12 +345,13 @@ func (m *match) same(what string, got, want any) {
 
 func (m *match) admit() {
 	m.next++
-	r := &refTask{id: m.next, nexus: m.rng.IntN(len(m.shares)), writes: m.rng.IntN(2) == 0, past: m.rng.IntN(12) == 0}
+	r := &refTask{id: m.next, nexus: m.rng.IntN(len(m.shares)), writes: m.rng.IntN(2) == 0, past: m.rng.IntN(12) == 0,
+		serial: m.rng.IntN(3) > 0}
 	r.attr = []Attr{Simple, Simple, Simple, Simple, Ordered, HeadOfQueue, ACA}[m.rng.IntN(7)]
-	s := &seen{id: r.id, m: m, Task: Task{Attr: r.attr, Writes: r.writes, PastACA: r.past, Nexus: uint32(r.nexus), Share: &m.shares[r.nexus]}}
+	s := &seen{id: r.id, m: m, Task: Task{Attr: r.attr, Writes: r.writes, PastACA: r.past, Serial: r.serial, Nexus: uint32(r.nexus), Share: &m.shares[r.nexus]}}
 	s.Owner = s
 	run := m.rng.IntN(2) == 0
-	m.op("admit %d nexus %d attr %d writes %v past %v run %v", r.id, r.nexus, r.attr, r.writes, r.past, run)
+	m.op("admit %d nexus %d attr %d writes %v past %v serial %v run %v", r.id, r.nexus, r.attr, r.writes, r.past, r.serial, run)
 	v := m.set.Admit(&s.Task, run)
 	m.same("verdict", v, m.ref.admit(r, run))
 	if v <= Run {
@@ -328,7 +366,7 @@ func (m *match) step() {
 	case k < 45:
 		if p, ok := m.pick(Enabled, Dormant, Blocked); ok && !p.ref.armed {
 			m.op("start %d", p.ref.id)
-			want := p.ref.state == Enabled
+			want := p.ref.state == Enabled && !(p.ref.serial && m.ref.alone() != nil)
 			if want {
 				p.ref.state = Running
 			}
@@ -348,6 +386,7 @@ func (m *match) step() {
 				p.ref.armed = true
 				if m.ref.held(p.ref) {
 					p.ref.state, want = Blocked, false
+					m.ref.next()
 				} else {
 					want = m.ref.place(p.ref)
 				}

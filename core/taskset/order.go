@@ -39,6 +39,8 @@ func (s *Set) mayEnter(t *Task) bool {
 		return n.len == 1
 	case t.Attr != Simple:
 		return true
+	case t.Serial && t.Share.serials > 1:
+		return false
 	case !s.restricted:
 		return n.barriers == 0
 	case t.Writes:
@@ -50,8 +52,8 @@ func (s *Set) mayEnter(t *Task) bool {
 
 // older sums up the tasks that a scan has passed.
 type older struct {
-	scan                  uint64 // to which the rest belongs
-	some, barrier, writes bool
+	scan                          uint64 // to which the rest belongs
+	some, barrier, writes, serial bool
 }
 
 func (o *older) at(scan uint64) *older {
@@ -65,6 +67,7 @@ func (o *older) add(t *Task) {
 	o.some = true
 	o.barrier = o.barrier || t.Attr == Ordered || t.Attr == HeadOfQueue
 	o.writes = o.writes || t.Writes
+	o.serial = o.serial || t.Serial
 }
 
 // mayGo is mayEnter for a task of any age: all are those that are older in its task
@@ -79,6 +82,8 @@ func (s *Set) mayGo(t *Task, all, own *older) bool {
 		return !all.some
 	case t.Attr != Simple:
 		return true
+	case t.Serial && own.serial:
+		return false
 	case !s.restricted:
 		return !all.barrier
 	case t.Writes:
@@ -117,13 +122,20 @@ func (s *Set) wake() (run []*Task) {
 }
 
 // hasPlace says whether t may run on a worker now. HEAD OF QUEUE and ACA tasks do not
-// wait for a place.
+// wait for a place. The one Serial task needs none.
 func (s *Set) hasPlace(t *Task) bool {
+	if t.Serial {
+		return s.serial == nil || s.serial == t
+	}
 	return t.Attr == HeadOfQueue || t.Attr == ACA || t.PastACA ||
 		s.places < orDefault(s.width, DefaultWidth) && len(s.turns) == 0
 }
 
 func (s *Set) take(t *Task) {
+	if t.Serial {
+		s.serial = t
+		return
+	}
 	t.flags |= placed
 	s.places++
 }
@@ -140,6 +152,14 @@ func (s *Set) place(t *Task) bool {
 }
 
 func (s *Set) queue(t *Task) {
+	if t.Serial {
+		at := len(s.serials)
+		if t.Attr == HeadOfQueue || t.Attr == ACA {
+			at = 0
+		}
+		s.serials = slices.Insert(s.serials, at, t)
+		return
+	}
 	sh := t.Share
 	t.after = nil
 	if sh.first == nil {
@@ -153,6 +173,10 @@ func (s *Set) queue(t *Task) {
 
 // unqueue takes t out of the queue for a place.
 func (s *Set) unqueue(t *Task) {
+	if t.Serial {
+		s.serials = slices.DeleteFunc(s.serials, func(o *Task) bool { return o == t })
+		return
+	}
 	sh := t.Share
 	var before *Task
 	for o := sh.first; o != t; o = o.after {
@@ -172,8 +196,16 @@ func (s *Set) unqueue(t *Task) {
 	}
 }
 
-// fill gives the free places to the tasks that queue for one; the nexuses take turns.
+// fill gives the free places to the tasks that queue for one; the nexuses take turns. The next
+// Serial task runs when none does.
 func (s *Set) fill(run []*Task) []*Task {
+	if s.serial == nil && len(s.serials) > 0 {
+		t := s.serials[0]
+		s.unqueue(t)
+		s.take(t)
+		s.move(t, Running)
+		run = append(run, t)
+	}
 	for len(s.turns) > 0 && s.places < orDefault(s.width, DefaultWidth) {
 		sh := s.turns[0]
 		t := sh.first

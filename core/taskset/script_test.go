@@ -57,6 +57,8 @@ func (s *script) task(w []string) *named {
 			n.Attr = ACA
 		case "writes":
 			n.Writes = true
+		case "serial":
+			n.Serial = true
 		case "past":
 			n.PastACA = true
 		case "run", "naca":

@@ -26,6 +26,10 @@
 // of another by as long as it takes one place to become free. How many tasks a nexus
 // may have in the set is bounded by the room that is left (see Share).
 //
+// Serial tasks are those of a medium that does one thing at a time, such as a tape. At most
+// one of a set is Running, whatever goroutine it is on, and those of one I_T nexus run in
+// the order in which they entered. What waits for its data keeps only those of its own nexus back.
+//
 // Lock order: Set.mu is a leaf. No callback but the match functions of Abort and
 // Find runs under it.
 package taskset
@@ -73,6 +77,7 @@ const (
 type Task struct {
 	Attr    Attr
 	Writes  bool   // changes the medium: restricted reordering keeps its place
+	Serial  bool   // runs alone among Serial tasks, those of a nexus in order
 	PastACA bool   // runs during an ACA of another nexus (PREEMPT AND ABORT)
 	Nexus   uint32 // the I_T nexus that the task came by
 	Share   *Share // of that nexus in the set; those of nil have one in common
@@ -139,6 +144,7 @@ func (t *Task) State() State {
 type Share struct {
 	counts
 	writers     int // tasks with Writes
+	serials     int // tasks with Serial
 	older       older
 	first, last *Task // that wait for a place
 }
@@ -156,6 +162,9 @@ func (s *Set) count(t *Task, d int) {
 	sh.len += d
 	if t.Writes {
 		sh.writers += d
+	}
+	if t.Serial {
+		sh.serials += d
 	}
 	if t.Attr == Ordered || t.Attr == HeadOfQueue {
 		s.barriers += d
@@ -204,6 +213,9 @@ type Set struct {
 	limit, width int      // 0: the defaults
 	places       int      // taken by Running tasks
 	turns        []*Share // whose tasks wait for a place, the next one first
+
+	serial  *Task   // the Running Serial task
+	serials []*Task // Enabled and armed Serial tasks, the next one first; none when serial is nil
 }
 
 // Len is the number of tasks in the set.
@@ -258,9 +270,9 @@ func (s *Set) Admit(t *Task, run bool) Verdict {
 	s.link(t)
 	v := Wait
 	switch {
-	case (t.Attr != Simple || s.barriers > 0 || s.fussy) && !s.mayEnter(t):
+	case (t.Attr != Simple || s.barriers > 0 || s.fussy || t.Serial) && !s.mayEnter(t):
 		s.move(t, Dormant)
-	case run:
+	case run && s.alone(t):
 		s.move(t, Running)
 		v = Run
 	default:
@@ -295,10 +307,23 @@ func (s *Set) refuse(t *Task) Verdict {
 func (s *Set) Start(t *Task) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if t.state != Enabled {
+	if t.state != Enabled || !s.alone(t) {
 		return false
 	}
 	s.move(t, Running)
+	return true
+}
+
+// alone says whether t, about to run, may do so beside the Serial task that runs; a Serial one then
+// is that.
+func (s *Set) alone(t *Task) bool {
+	if !t.Serial {
+		return true
+	}
+	if s.serial != nil {
+		return false
+	}
+	s.serial = t
 	return true
 }
 
@@ -321,22 +346,30 @@ func (s *Set) Arm(t *Task) bool {
 // Running no more, and what Arm says holds.
 func (s *Set) Offload(t *Task) bool {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if t.flags&aborted != 0 {
+		s.mu.Unlock()
 		return true // whoever aborted it waits for its End
 	}
 	t.flags |= armed
-	if s.blocks(t) {
+	var run []*Task
+	goesOn := false
+	switch {
+	case s.blocks(t):
 		s.move(t, Blocked)
-		return false
-	}
-	if s.hasPlace(t) {
+		if s.serial == t {
+			s.serial = nil
+			run = s.fill(nil)
+		}
+	case s.hasPlace(t):
 		s.take(t)
-		return true
+		goesOn = true
+	default:
+		s.move(t, Enabled)
+		s.queue(t)
 	}
-	s.move(t, Enabled)
-	s.queue(t)
-	return false
+	s.mu.Unlock()
+	tell(run, nil)
+	return goesOn
 }
 
 // End takes t out of the set when the handler is done with it, or when the
@@ -350,7 +383,7 @@ func (s *Set) End(t *Task) (wasAborted bool) {
 		return wasAborted
 	}
 	s.unlink(t)
-	if s.held == 0 && len(s.turns) == 0 && t.waiters == nil {
+	if s.held == 0 && len(s.turns) == 0 && len(s.serials) == 0 && t.waiters == nil {
 		s.mu.Unlock()
 		return wasAborted
 	}
@@ -426,7 +459,7 @@ func (s *Set) unlink(t *Task) {
 	}
 	t.prev, t.next = nil, nil
 	s.count(t, -1)
-	if t.flags != 0 || t.Attr == ACA {
+	if t.flags != 0 || t.Attr == ACA || t.Serial {
 		s.leave(t)
 	}
 	s.move(t, Ended)
@@ -439,6 +472,9 @@ func (s *Set) leave(t *Task) {
 	}
 	if t.flags&armed != 0 && t.state == Enabled {
 		s.unqueue(t)
+	}
+	if s.serial == t {
+		s.serial = nil
 	}
 	if t.Attr == ACA {
 		for i := range s.acas {
