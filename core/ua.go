@@ -70,6 +70,19 @@ func (p *Path) takeUA(clear bool) *sense.Error {
 	return ua
 }
 
+// Attention takes the unit attention that waits for c's I_T_L nexus: one that has come up since
+// c was dispatched. A handler whose command waited for a change that raises one returns it, so
+// that c does not act on what its initiator does not know yet. nil: none waits.
+func (c *Command) Attention() error {
+	if c.Path.pending.Load() == 0 || c.Row.Gate&PastUA != 0 {
+		return nil
+	}
+	if ua := c.Path.takeUA(c.Path.unit.control.Interlock.Load() < KeepUA); ua != nil {
+		return ua
+	}
+	return nil
+}
+
 // dropUA removes unit attentions of one code.
 func (p *Path) dropUA(c sense.Code) {
 	p.mu.Lock()

@@ -382,10 +382,8 @@ func (c *Command) runBlocking() {
 // having been told.
 func (u *Unit) execute(c *Command) error {
 	refused := u.gates(c)
-	if c.Path.pending.Load() != 0 && c.Row.Gate&PastUA == 0 {
-		if ua := c.Path.takeUA(u.control.Interlock.Load() < KeepUA); ua != nil {
-			return ua
-		}
+	if ua := c.Attention(); ua != nil {
+		return ua
 	}
 	if refused != nil {
 		return refused
