@@ -340,6 +340,35 @@ func testReject(t *testing.T) {
 			t.Errorf("then StatSN %d, want %d", in.StatSN(), next+1)
 		}
 	})
+	run(t, "7.3 the CmdSN of what is rejected is not received", func(t *testing.T) {
+		w := dial(t)
+		bad := request(initiator.OpLogout, 0x80|9) // an unknown reason
+		bad.PutU32(16, 1)
+		bad.PutU32(24, w.CmdSN)
+		behind, filler := nop(2, w.CmdSN+1), nop(3, w.CmdSN)
+		w.send(bad)
+		if r := w.expect(initiator.OpReject); r.ExpCmdSN() != w.CmdSN {
+			t.Errorf("ExpCmdSN %d, want %d", r.ExpCmdSN(), w.CmdSN)
+		}
+		w.send(behind)
+		w.send(filler)
+		for i, itt := range []uint32{3, 2} { // in the order of CmdSN
+			if r := w.expect(initiator.OpNOPIn); r.ITT() != itt || r.ExpCmdSN() != w.CmdSN+uint32(i)+1 && r.ExpCmdSN() != w.CmdSN+2 {
+				t.Errorf("answer %d: tag %d, ExpCmdSN %d", i, r.ITT(), r.ExpCmdSN())
+			}
+		}
+	})
+	run(t, "7.3 who does not fill the gap is served all the same", func(t *testing.T) {
+		w := dial(t)
+		bad := request(initiator.OpLogout, 0x80|9)
+		bad.PutU32(24, w.CmdSN)
+		w.send(bad)
+		w.expect(initiator.OpReject)
+		w.send(nop(2, w.CmdSN+1))
+		if r := w.expect(initiator.OpNOPIn); r.ITT() != 2 || r.ExpCmdSN() != w.CmdSN+2 {
+			t.Errorf("tag %d, ExpCmdSN %d", r.ITT(), r.ExpCmdSN())
+		}
+	})
 	run(t, "7.7 a data segment above MaxRecvDataSegmentLength", func(t *testing.T) {
 		w := dial(t)
 		p := request(initiator.OpNOPOut, 0)
@@ -357,6 +386,15 @@ func testReject(t *testing.T) {
 			}
 		}
 	})
+}
+
+// nop is a ping with a CmdSN of its own.
+func nop(itt, sn uint32) *initiator.PDU {
+	p := request(initiator.OpNOPOut, 0)
+	p.PutU32(16, itt)
+	p.PutU32(20, initiator.NoTag)
+	p.PutU32(24, sn)
+	return p
 }
 
 func testNOP(t *testing.T) {

@@ -407,6 +407,9 @@ func (s *Session) dataOut(p *pdu.PDU) error {
 	s.placed()
 	t := s.tasks[p.ITT()]
 	if t == nil {
+		if kept, err := s.keepData(p); kept {
+			return err
+		}
 		freeData(p) // of a task that was aborted: discarded (RFC 7143, 11.5.1)
 		return nil
 	}

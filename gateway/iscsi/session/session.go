@@ -66,6 +66,10 @@ type Session struct {
 	placing *task    // the connection receives into its buffer
 	orphan  *buf.Buf // such a buffer whose task has ended
 
+	last    pdu.Serial // the CmdSN that was counted last
+	counted bool       // by the PDU that is being accepted
+	gap     gap
+
 	plugged    map[pdu.Serial]struct{} // numbers in the window taken for received
 	lingering  int                     // tasks that linger
 	impatience int                     // calls of Tick that saw them
@@ -74,7 +78,7 @@ type Session struct {
 	terminations []scsi.LUN // to be told of by Drain
 
 	received int64              // when what is accepted now was received (latency.Now)
-	gap      uint32             // commands until one is measured
+	skip     uint32             // commands until one is measured
 	sent     []core.Measurement // of commands whose answers are in out
 
 	pingTTT   uint32 // of the NOP-In that we wait for an answer to, or NoTag
@@ -113,19 +117,24 @@ func (s *Session) Nexus() *core.Nexus { return s.nexus }
 func (s *Session) Outstanding() int { return len(s.tasks) }
 
 // accept is the function of each opcode (RFC 7143, 11.2.1.2).
-var accept = [64]func(*Session, *pdu.PDU) error{
-	pdu.NopOut:      (*Session).nopOut,
-	pdu.SCSICommand: (*Session).scsiCommand,
-	pdu.TaskMgmt:    (*Session).taskMgmt,
-	pdu.TextRequest: (*Session).textRequest,
-	pdu.DataOut:     (*Session).dataOut,
-	pdu.Logout:      (*Session).logoutRequest,
-	pdu.SNACK:       (*Session).snack,
+var accept [64]func(*Session, *pdu.PDU) error
+
+func init() { // here, since what waits behind a gap is accepted by Accept's own means
+	accept = [64]func(*Session, *pdu.PDU) error{
+		pdu.NopOut:      (*Session).nopOut,
+		pdu.SCSICommand: (*Session).scsiCommand,
+		pdu.TaskMgmt:    (*Session).taskMgmt,
+		pdu.TextRequest: (*Session).textRequest,
+		pdu.DataOut:     (*Session).dataOut,
+		pdu.Logout:      (*Session).logoutRequest,
+		pdu.SNACK:       (*Session).snack,
+	}
 }
 
 // Accept takes one PDU in. An error ends the connection, after what is pending in
 // Out has been sent.
 func (s *Session) Accept(p *pdu.PDU) error {
+	s.counted = false
 	f := accept[p.Opcode()]
 	if f == nil {
 		s.reject(p, pdu.RejectNotSupported)
@@ -134,11 +143,14 @@ func (s *Session) Accept(p *pdu.PDU) error {
 		}
 		return nil
 	}
-	return f(s, p)
+	if err := f(s, p); err != nil {
+		return err
+	}
+	return s.resume()
 }
 
 // number checks the CmdSN of p and advances the window (RFC 7143, 4.2.2.1). ok false
-// means that p is to be ignored.
+// means that p is to be ignored, or was kept for later.
 func (s *Session) number(p *pdu.PDU) (ok bool, err error) {
 	sn := p.CmdSN()
 	if p.Immediate() || sn == s.expCmdSN {
@@ -147,6 +159,7 @@ func (s *Session) number(p *pdu.PDU) (ok bool, err error) {
 				return false, nil // the window is closed
 			}
 			s.expCmdSN++
+			s.last, s.counted, s.gap.open = sn, true, false
 			if len(s.plugged) != 0 {
 				s.skipPlugged()
 			}
@@ -158,6 +171,9 @@ func (s *Session) number(p *pdu.PDU) (ok bool, err error) {
 	}
 	if sn.Before(s.expCmdSN) || s.maxCmdSN.Before(sn) {
 		return false, nil // outside the window: silently ignored
+	}
+	if kept, err := s.behind(p); kept {
+		return false, err
 	}
 	// There is one connection and TCP keeps its order, so a gap will never be filled.
 	s.reject(p, pdu.RejectProtocol)
@@ -191,8 +207,10 @@ func (s *Session) numbered(h *pdu.BHS) {
 	s.statSN++
 }
 
-// reject answers p with a Reject that carries its header (RFC 7143, 11.17).
+// reject answers p with a Reject that carries its header (RFC 7143, 11.17). Its CmdSN, if it
+// was counted, has not been received (7.3).
 func (s *Session) reject(p *pdu.PDU, reason byte) {
+	s.unnumber(p)
 	h := s.out.header()
 	h.SetOpcode(pdu.Reject)
 	h.SetFlags(pdu.Final)
@@ -340,6 +358,9 @@ func (s *Session) answerLogout(itt uint32, response byte) {
 // Drain answers the tasks and task management functions that ended elsewhere since
 // the last call. Its error is like that of Accept.
 func (s *Session) Drain() error {
+	if err := s.resume(); err != nil {
+		return err
+	}
 	if s.ready.Load() == 0 {
 		return nil
 	}
@@ -383,6 +404,7 @@ func (s *Session) Close() <-chan struct{} {
 	}
 	s.closed = true
 	s.placed()
+	s.dropGap()
 	s.giveIncomplete()
 	if s.nexus != nil {
 		id := s.nexus.ID

@@ -13,12 +13,12 @@ func (s *Session) Received(now int64) { s.received = now }
 // on this goroutine: one in latency.Every, at random gaps, since batches have a rhythm.
 func (s *Session) clock(t *task) {
 	t.Times.Received = s.received
-	if s.gap == 0 {
-		s.gap = rand.Uint32N(2*latency.Every - 1)
+	if s.skip == 0 {
+		s.skip = rand.Uint32N(2*latency.Every - 1)
 		t.Times.Weight = latency.Every
 		return
 	}
-	s.gap--
+	s.skip--
 }
 
 // measured keeps what is known of t until its answer has left.

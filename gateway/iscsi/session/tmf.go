@@ -250,6 +250,7 @@ func (s *Session) skipPlugged() {
 		}
 		delete(s.plugged, s.expCmdSN)
 		s.expCmdSN++
+		s.gap.open = false
 	}
 }
 
@@ -321,6 +322,7 @@ const patience = 2
 // tasks that it has had aborted gets the answer all the same: Linux with its default
 // node.session.iscsi.FastAbort=Yes does not, and has not negotiated it.
 func (s *Session) Tick() {
+	s.tickGap()
 	if s.lingering == 0 || s.closed {
 		return
 	}
