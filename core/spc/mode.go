@@ -26,6 +26,9 @@ type ModePage struct {
 	// and once when the device is attached. It must not keep page, and is never
 	// called twice at a time. May be nil.
 	Apply func(page []byte)
+	// Live, when set, writes the fields that the device itself changes, and no MODE SELECT, into
+	// a copy of the page: what there is now.
+	Live func(page []byte)
 }
 
 // Bits of the first byte of a mode page (SPC-6, 7.5.7).
@@ -101,6 +104,16 @@ func (p *ModePage) saveable() bool {
 	return false
 }
 
+// live is values, of the page, as they are now. They are not changed.
+func (p *ModePage) live(values []byte) []byte {
+	if p.Live == nil {
+		return values
+	}
+	b := bytes.Clone(values)
+	p.Live(b)
+	return b
+}
+
 // merge gives the changeable bits of from to a copy of the default values.
 func (p *ModePage) merge(from []byte) []byte {
 	b := bytes.Clone(p.Default)
@@ -152,7 +165,7 @@ func (d *Device) findMode(code, sub uint8) int {
 // not have it.
 func (d *Device) Mode(code, sub uint8) []byte {
 	if i := d.findMode(code, sub); i >= 0 {
-		return bytes.Clone(d.modes.Load().current[i])
+		return bytes.Clone(d.pages[i].live(d.modes.Load().current[i]))
 	}
 	return nil
 }

@@ -458,3 +458,30 @@ func FuzzRestore(f *testing.F) {
 		}
 	})
 }
+
+// A page whose fields the device changes itself: MODE SENSE shows what there is, and MODE SELECT takes
+// nothing else.
+func TestLivePage(t *testing.T) {
+	n := byte(1)
+	d := newToy(t, func(_ *toy, cfg *spc.Config) {
+		cfg.Modes = append(cfg.Modes, spc.ModePage{Default: []byte{0x1d, 2, 0, 0}, Live: func(b []byte) { b[2] = n }})
+	})
+	p := coretest.NewPath(t, coretest.NewUnit(t, d, &coretest.State{}))
+	for n = 1; n < 3; n++ {
+		for _, pc := range []byte{0x00, 0x80, 0xc0} {
+			r := coretest.Do(p, []byte{0x1a, 8, pc | 0x1d, 0, 8, 0}, nil, 8)
+			if !r.Good() || len(r.Data) != 8 || r.Data[6] != n {
+				t.Errorf("page control %#x: %v, % x", pc, r, r.Data)
+			}
+		}
+		if d.Mode(0x1d, 0)[2] != n {
+			t.Errorf("page % x", d.Mode(0x1d, 0))
+		}
+	}
+	for v := byte(2); v < 4; v++ { // n is 3 now
+		r := coretest.Do(p, []byte{0x15, 0x10, 0, 0, 8, 0}, []byte{0, 0, 0, 0, 0x1d, 2, v, 0}, 0)
+		if r.Good() != (v == 3) {
+			t.Errorf("MODE SELECT of %d: %v", v, r)
+		}
+	}
+}

@@ -169,8 +169,9 @@ func (d *Device) selectPage(b []byte, values [][]byte) (int, error) {
 	case len(b) < len(p.Default):
 		return 0, sense.ErrParamLength
 	}
+	now := p.live(values[i])
 	for j := headerLen(b[0]); j < len(p.Default); j++ {
-		if bad := (b[j] ^ values[i][j]) &^ p.changeable(j); bad != 0 {
+		if bad := (b[j] ^ now[j]) &^ p.changeable(j); bad != 0 {
 			return 0, sense.ParamBit(j, uint8(bits.Len8(bad)-1))
 		}
 	}

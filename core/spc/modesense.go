@@ -88,11 +88,11 @@ func (d *Device) appendModes(b []byte, c *core.Command) ([]byte, error) {
 		start := len(b)
 		switch pc {
 		case pcCurrent:
-			b = append(b, t.current[i]...)
+			b = append(b, p.live(t.current[i])...)
 		case pcDefault:
-			b = append(b, p.Default...)
+			b = append(b, p.live(p.Default)...)
 		case pcSaved:
-			b = append(b, t.saved[i]...)
+			b = append(b, p.live(t.saved[i])...)
 		case pcChangeable:
 			b = append(b, p.Default...)
 			for j := headerLen(p.Default[0]); j < len(p.Default); j++ {
