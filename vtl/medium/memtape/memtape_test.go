@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/targate/targate/vtl/carttest"
 	"github.com/targate/targate/vtl/medium"
 	"github.com/targate/targate/vtl/medium/memtape"
 )
@@ -48,4 +49,10 @@ func TestHook(t *testing.T) {
 	if err := m.Write(0, 0, []byte("x"), medium.Recording{}); !errors.Is(err, medium.ErrReadOnly) {
 		t.Fatal(err)
 	}
+}
+
+func TestSuite(t *testing.T) {
+	carttest.Run(t, carttest.Suite{New: func(_ *testing.T, worm bool, capacity int64) carttest.Tape {
+		return memtape.New(medium.Info{ID: "x", WORM: worm}, capacity)
+	}})
 }
