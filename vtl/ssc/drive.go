@@ -39,7 +39,11 @@ type Drive struct {
 	work   sync.WaitGroup // operations in the background
 
 	// Stats are the counters that the log pages report.
-	stats Stats
+	stats   Stats
+	alerts  alerts
+	protect protection
+	clock   timestamp
+	doing   doing
 
 	blockLen atomic.Uint32 // BLOCK LENGTH of the block descriptor; 0: variable
 	settings settings      // what MODE SELECT sets
@@ -74,6 +78,7 @@ type mount struct {
 	// pastPEW, of each partition: the position is in the programmable early warning zone, and that
 	// was reported.
 	pastPEW [medium.MaxPartitions]bool
+	usage   usage
 	// overwrite is what ALLOW OVERWRITE permits.
 	overwrite overwrite
 }
@@ -127,7 +132,12 @@ func (d *Drive) Attach(h core.Host) error {
 }
 
 // Execute carries out c (core.Handler).
-func (d *Drive) Execute(c *core.Command) error { return d.ops.Execute(d, c) }
+func (d *Drive) Execute(c *core.Command) error {
+	defer d.doing.begin(c)()
+	err := d.ops.Execute(d, c)
+	d.noteOutcome(err)
+	return err
+}
 
 // Reset is what a LOGICAL UNIT RESET resets (core.Resetter): mode pages, the block length, and
 // who prevents the removal of the medium. The tape stays where it is.

@@ -80,6 +80,10 @@ func (d *Drive) loadIn(ctx context.Context, by *core.Path, progress func(float64
 	}
 	m := &mount{medium: contents, cart: cart, info: contents.Info(), support: support}
 	m.readOnly = m.info.ReadOnly || cart.WriteProtected() || !support.Write
+	if err := d.noteLoad(m); err != nil {
+		d.alerts.raise(alertMemoryFailure.bit())
+		d.log.Warn("the memory of a cartridge cannot be written", "barcode", cart.Barcode(), "err", err)
+	}
 	d.settings.loaded()
 	d.raise(sense.MediumMayHaveChanged, by) // before anybody can use it
 	d.mu.Lock()
@@ -103,6 +107,7 @@ func mountError(err error) error {
 
 // clean is the life of a cleaning cartridge: it cleans, and lies in the mouth again.
 func (d *Drive) clean(ctx context.Context, progress func(float64)) error {
+	d.alerts.raise(alertCleaningMedia.bit())
 	d.mu.Lock()
 	if d.op != nil {
 		d.op.not, d.op.code = cleaningInstalled, cleaningInstalled
@@ -125,6 +130,7 @@ func (d *Drive) reportLoad(err error) error {
 	}
 	e := sense.Of(err)
 	d.stats.FailedLoads.Add(1)
+	d.noteOutcome(e)
 	d.log.Warn("a cartridge cannot be loaded", "barcode", d.cart.Barcode(), "err", err)
 	d.mu.Lock()
 	d.load, d.loadErr = loadFailed, e
@@ -157,6 +163,7 @@ func (d *Drive) unloading(hold bool) *operation {
 
 // unmount ends the use of the loaded medium, whatever comes of its last data. The caller holds the tape.
 func (d *Drive) unmount() error {
+	d.alerts.clear(perCartridge)
 	m := d.mount
 	if m == nil {
 		return nil
@@ -165,7 +172,7 @@ func (d *Drive) unmount() error {
 	d.mount, d.load = nil, held
 	d.mu.Unlock()
 	d.settings.unloaded()
-	if err := m.medium.Close(); err != nil {
+	if err := errors.Join(d.noteUnload(m), m.medium.Close()); err != nil {
 		return mediumError(fmt.Errorf("unload: %w", err), true)
 	}
 	return nil
@@ -240,4 +247,5 @@ func (d *Drive) Lost(p *core.Path) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.prevent, p.Nexus().ID)
+	d.alerts.forget(p.Nexus().ID)
 }

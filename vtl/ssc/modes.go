@@ -41,7 +41,13 @@ func (d *Drive) primary() spc.Config {
 }
 
 // modePages are the mode pages of a drive, one list per file.
-func (d *Drive) modePages() []spc.ModePage { return nil }
+func (d *Drive) modePages() []spc.ModePage {
+	var list []spc.ModePage
+	if len(d.model.Protection) > 0 {
+		list = append(list, d.guardPage())
+	}
+	return list
+}
 
 // modeHeader is the mode parameter header and the block descriptor (SSC-5, 8.3).
 func (d *Drive) modeHeader(c *core.Command, _ bool) spc.Header {

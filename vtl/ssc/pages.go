@@ -1,10 +1,62 @@
 package ssc
 
-import "github.com/targate/targate/core/spc"
+import (
+	"encoding/binary"
+	"maps"
+	"slices"
 
-// vpdPages are the VPD pages of a drive beyond those of every device.
-func (d *Drive) vpdPages() []spc.VPDPage { return nil }
+	"github.com/targate/targate/core"
+	"github.com/targate/targate/core/spc"
+	"github.com/targate/targate/vtl/personality"
+)
+
+// vpdPages are the VPD pages of a drive beyond those of every device (SSC-5, 8.6), and the
+// vendor specific ones of its model.
+func (d *Drive) vpdPages() []spc.VPDPage {
+	pages := []spc.VPDPage{
+		{Code: 0xb0, Append: d.capabilitiesVPD},
+		{Code: 0xb1, Append: func(b []byte, _ *core.Command) []byte { return append(b, d.cfg.Identity.Serial...) }},
+		{Code: 0xb2, Append: func(b []byte, _ *core.Command) []byte { return binary.BigEndian.AppendUint64(b, supportedAlerts) }},
+	}
+	if len(d.model.Protection) > 0 {
+		pages = append(pages, spc.VPDPage{Code: 0xb5, Append: d.protectionVPD})
+	}
+	id := d.cfg.Identity
+	facts := personality.Facts{Serial: id.Serial, Vendor: id.Vendor, Product: id.Product, Revision: id.Revision}
+	for _, code := range slices.Sorted(maps.Keys(d.model.VPD)) {
+		page := d.model.VPD[code]
+		pages = append(pages, spc.VPDPage{Code: code, Append: func(b []byte, _ *core.Command) []byte { return page.Append(b, facts) }})
+	}
+	return pages
+}
+
+// capabilitiesVPD is page B0h: whether some WORM medium can be used, and whether TapeAlert flags are as
+// SSC-5 has them.
+func (d *Drive) capabilitiesVPD(b []byte, _ *core.Command) []byte {
+	const (
+		worm = 0x01
+		tsmc = 0x02 // TapeAlert state can be read without a change of it: log page 12h
+	)
+	p := []byte{0, 0}
+	if slices.ContainsFunc(d.model.Supports, func(s personality.Support) bool { return s.WORM }) {
+		p[0] = worm
+	}
+	if len(d.model.LogPages) == 0 || slices.Contains(d.model.LogPages, 0x12) {
+		p[0] |= tsmc
+	}
+	return append(b, p...)
+}
+
+// protectionVPD is page B5h: the methods of logical block protection, none first.
+func (d *Drive) protectionVPD(b []byte, _ *core.Command) []byte {
+	const rest = 7 // of a descriptor
+	b = append(b, rest, guardNone, 0, 0, 0, 0, 0, 0)
+	for _, method := range d.model.Protection {
+		b = append(b, rest, method, guardLen, lbpW|lbpR, 0, 0, 0, 0)
+	}
+	return b
+}
 
 // logPages are the log pages of a drive. They report Drive.stats, and what the loaded medium says of
 // itself (Drive.look).
-func (d *Drive) logPages() []spc.LogPage { return nil }
+func (d *Drive) logPages() []spc.LogPage { return d.driveLogs() }

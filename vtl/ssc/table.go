@@ -60,6 +60,9 @@ const (
 var tables = [][]row{
 	motionTable,
 	loadTable,
+	attributeTable,
+	densityTable,
+	timestampTable,
 }
 
 // Opcodes that code asks for by name.
