@@ -101,22 +101,35 @@ func (l *lab) start(ctx context.Context, dir string, names, pin []string) error 
 		}
 	}
 	if slices.ContainsFunc(names, func(n string) bool { return n != "tgtd" }) {
-		if err := l.startTargate(ctx, dir, names, pin); err != nil {
+		if err := l.startTargate(ctx, filepath.Join(dir, "this"), names, pin, "", ""); err != nil {
 			return err
 		}
+		if l.o.against != "" {
+			if err := l.startTargate(ctx, filepath.Join(dir, "other"), names, pin, l.o.against, other); err != nil {
+				return err
+			}
+		}
 	}
-	slices.SortFunc(l.servers, func(a, b server) int {
-		return slices.Index(names, a.name) - slices.Index(names, b.name)
+	slices.SortStableFunc(l.servers, func(a, b server) int {
+		at := func(s server) int { return slices.Index(names, strings.TrimSuffix(s.name, other)) }
+		return at(a) - at(b)
 	})
 	return nil
 }
 
-func (l *lab) startTargate(ctx context.Context, dir string, names, pin []string) error {
+// other marks the servers of the program of -against.
+const other = "/other"
+
+// startTargate starts a program, "" for the one under test, whose servers' names end in suffix.
+func (l *lab) startTargate(ctx context.Context, dir string, names, pin []string, binary, suffix string) error {
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
 	file := filepath.Join(dir, "targate.img")
 	if err := fill(file); err != nil {
 		return err
 	}
-	t, err := daemon.StartTargate(daemon.TargateOptions{Dir: dir, Prefix: pin, Config: fmt.Sprintf(`
+	t, err := daemon.StartTargate(daemon.TargateOptions{Dir: dir, Prefix: pin, Binary: binary, Config: fmt.Sprintf(`
 devices:
   - {name: file, handler: file, path: %s}
   - {name: mem,  handler: mem,  size: %d}
@@ -130,7 +143,7 @@ targets:
 	l.stops = append(l.stops, t.Stop)
 	for lun, name := range []string{"file", "mem", "null"} {
 		if slices.Contains(names, name) {
-			l.servers = append(l.servers, server{name, t.Portal, iqn, lun, t.PID})
+			l.servers = append(l.servers, server{name + suffix, t.Portal, iqn, lun, t.PID})
 		}
 	}
 	return fillLUN(ctx, t.Portal, 1)
@@ -248,8 +261,13 @@ func (l *lab) median(r row, server string) sample {
 	return all[len(all)/2]
 }
 
-// ratio is that of the medians of IOPS, to tgtd.
+// ratio is that of the medians of IOPS, to tgtd, or to the same kind of server of the other
+// program.
 func (l *lab) ratio(r row, server string) (float64, bool) {
+	if l.o.against != "" {
+		p, ok := l.paired(r, server, func(s sample) float64 { return s.IOPS })
+		return p.median, ok
+	}
 	mine, peer := l.median(r, server).IOPS, l.median(r, "tgtd").IOPS
 	if server == "tgtd" || mine == 0 || peer == 0 {
 		return 0, false

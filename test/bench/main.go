@@ -5,9 +5,12 @@
 //
 // Stacked, the default, puts client and server on one core: it shows what a
 // command costs in all. Split gives each a core of its own and shows wake-ups too.
+//
+// With -against another build of targate takes the place of tgtd.
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -32,11 +35,14 @@ func main() {
 	}
 }
 
+const defaultServers = "file,mem,tgtd"
+
 type options struct {
 	smoke, split, targets bool
 	rounds                int
 	seconds               float64
 	servers, only, json   string
+	against               string
 }
 
 func run(ctx context.Context) error {
@@ -46,7 +52,8 @@ func run(ctx context.Context) error {
 	flag.BoolVar(&o.targets, "targets", false, "only the rows that have a target")
 	flag.IntVar(&o.rounds, "rounds", 5, "alternating rounds for each row")
 	flag.Float64Var(&o.seconds, "seconds", 1, "length of one measurement")
-	flag.StringVar(&o.servers, "servers", "file,mem,tgtd", "what to measure, of file, mem, null, tgtd")
+	flag.StringVar(&o.servers, "servers", defaultServers, "what to measure, of file, mem, null, tgtd")
+	flag.StringVar(&o.against, "against", "", "another targate program, as an older build: measured in turn with this one, instead of tgtd")
 	flag.StringVar(&o.only, "only", "", "regular expression for rows, such as '^read 4 KiB q(1|32)$'")
 	flag.StringVar(&o.json, "json", "", "write the figures to this file too")
 	flag.Parse()
@@ -55,6 +62,9 @@ func run(ctx context.Context) error {
 	}
 	if o.smoke {
 		o.rounds, o.seconds = 1, 0.2
+	}
+	if o.against != "" && o.servers == defaultServers {
+		o.servers = "file,mem"
 	}
 	only, err := regexp.Compile(o.only)
 	if err != nil {
@@ -161,6 +171,9 @@ func (l *lab) report(rows []row) error {
 			return err
 		}
 	}
+	if l.o.against != "" && !l.o.smoke {
+		return l.reportAgainst(rows)
+	}
 	if l.o.smoke || l.o.split || !l.has("tgtd") {
 		fmt.Printf("bench: %d rows measured on %s, no verdict on speed\n", len(rows), l.o.servers)
 		return nil
@@ -218,7 +231,7 @@ type results struct {
 type resultRow struct {
 	Row     string             `json:"row"`
 	Medians map[string]sample  `json:"medians"` // by server
-	Ratios  map[string]float64 `json:"ratios"`  // to tgtd
+	Ratios  map[string]float64 `json:"ratios"`  // to tgtd, or to the other program of -against
 }
 
 func (l *lab) results(rows []row) results {
@@ -243,8 +256,8 @@ func (l *lab) table(w *os.File, rows []row) {
 	if l.o.split {
 		mode = "split over two cores"
 	}
-	fmt.Fprintf(w, "medians of %d rounds of %g s, %s; kIOPS, MB/s, server us of CPU per I/O, ratio of IOPS to tgtd\n",
-		l.o.rounds, l.o.seconds, mode)
+	fmt.Fprintf(w, "medians of %d rounds of %g s, %s; kIOPS, MB/s, server us of CPU per I/O, ratio of IOPS to %s\n",
+		l.o.rounds, l.o.seconds, mode, cmp.Or(l.o.against, "tgtd"))
 	fmt.Fprintf(w, "%-16s", "work")
 	for _, s := range l.servers {
 		fmt.Fprintf(w, " | %-33s", s.name)

@@ -59,12 +59,16 @@ type TargateOptions struct {
 	More   []string // portals after the first, as the configuration writes them
 	Config string   // YAML from `devices:` on; the head is written by Start
 	Prefix []string // a command to run it by, such as taskset -c 1
+	Binary string   // another program than Binary gives
 	Env    []string
 }
 
 // StartTargate writes Dir/targate.yaml and serves it.
 func StartTargate(o TargateOptions) (*Targate, error) {
-	bin, err := Binary()
+	bin, err := o.Binary, error(nil)
+	if bin == "" {
+		bin, err = Binary()
+	}
 	if err != nil {
 		return nil, err
 	}
