@@ -154,7 +154,8 @@ func TestSeed(t *testing.T) {
 		}
 		return b.String()
 	}
-	if run(1) != run(1) || run(1) == run(2) {
+	first := run(1)
+	if again, other := run(1), run(2); first != again || first == other {
 		t.Error("not by the seed")
 	}
 }

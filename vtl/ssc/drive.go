@@ -98,7 +98,7 @@ func New(cfg Config) (*Drive, error) {
 		cfg.Log = slog.Default()
 	}
 	if cfg.Motion == nil {
-		cfg.Motion = still{}
+		cfg.Motion = Still{}
 	}
 	d := &Drive{model: cfg.Model, cfg: cfg, log: cfg.Log, tape: make(chan struct{}, 1), prevent: map[uint32]bool{}}
 	d.ctx, d.cancel = context.WithCancel(context.Background())

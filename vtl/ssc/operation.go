@@ -38,12 +38,26 @@ type Move struct {
 	From, To float64
 	// FromObject and ToObject are the logical objects there.
 	FromObject, ToObject uint64
+	Barcode              string // of the cartridge
 }
 
-// still is the Motion of a drive without mechanics.
-type still struct{}
+// Stiller is an optional interface of a Motion: whether moves take no time now. Who puts a cartridge
+// into a drive that stands still finds it loaded.
+type Stiller interface{ Still() bool }
 
-func (still) Move(context.Context, Move, func(float64)) error { return nil }
+// Still is the Motion of a drive without mechanics.
+type Still struct{}
+
+// Move does nothing (Motion).
+func (Still) Move(context.Context, Move, func(float64)) error { return nil }
+
+// Still is true (Stiller).
+func (Still) Still() bool { return true }
+
+func isStill(m Motion) bool {
+	s, ok := m.(Stiller)
+	return ok && s.Still()
+}
 
 // operation is work on the tape that may outlast its command.
 type operation struct {
@@ -118,6 +132,11 @@ func (d *Drive) leave() {
 
 // move waits for the mechanics.
 func (d *Drive) move(ctx context.Context, m Move, progress func(float64)) error {
+	d.mu.Lock()
+	if d.cart != nil {
+		m.Barcode = d.cart.Barcode()
+	}
+	d.mu.Unlock()
 	err := d.cfg.Motion.Move(ctx, m, progress)
 	if err != nil && ctx.Err() != nil {
 		return aborted

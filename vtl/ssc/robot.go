@@ -60,7 +60,7 @@ func (d *Drive) Insert(c Cartridge) error {
 	}
 	d.cart, d.load = c, unloaded
 	d.mu.Unlock()
-	if _, ok := d.cfg.Motion.(still); ok { // who asked need not come again to see it ready
+	if isStill(d.cfg.Motion) { // who asked need not come again to see it ready
 		_ = d.carryOut(d.ctx, d.loading(nil)) // loadErr says it
 		d.release()
 		return nil
