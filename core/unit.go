@@ -505,6 +505,9 @@ const maxIdle = 64
 
 var workers = &pool{ch: make(chan *Command)}
 
+// IdleWorkers is how many goroutines stand by for commands that may block.
+func IdleWorkers() int { return int(workers.idle.Load()) }
+
 func (p *pool) run(c *Command) {
 	select {
 	case p.ch <- c:

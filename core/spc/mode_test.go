@@ -3,7 +3,6 @@ package spc_test
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -409,29 +408,34 @@ func TestConcurrentSelect(t *testing.T) {
 func FuzzModeSelect(f *testing.F) {
 	f.Add(byte(0x10), list6(page08(false, 7)))
 	f.Add(byte(0x11), list6(page08(true, 7), page0a(0x04, 0x08)))
+	f.Add(byte(0x10), list6([]byte{0x0a, 10, 2, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0})) // queue algorithm modifier
 	f.Add(byte(0x10), list6([]byte{0x4a, 1, 0, 28}, make([]byte, 28)))
 	f.Add(byte(0x10), []byte{0, 0, 0, 8, 0, 0, 0x10, 0, 0, 0, 2, 0})
 	f.Add(byte(0x12), []byte{})
-	d, p := attach(f, &coretest.State{})
-	snapshot := func() string {
-		return fmt.Sprintf("%x %x %x %x", d.Mode(0x08, 0), d.Mode(0x0a, 0), d.Mode(0x0a, 1), d.Mode(0x1c, 0))
-	}
-	fixed := func() string {
-		a, b := d.Mode(0x08, 0), d.Mode(0x0a, 0)
-		a[2], a[8], a[9] = a[2]&^4, 0, 0
-		b[2], b[4] = b[2]&^4, b[4]&^8
-		return fmt.Sprintf("%x %x %x %x", a, b, d.Mode(0x0a, 1), d.Mode(0x1c, 0))
-	}
-	want := fixed()
 	f.Fuzz(func(t *testing.T, flags byte, list []byte) {
+		d, p := attach(t, &coretest.State{})
+		pages := [][2]byte{{0x08, 0}, {0x0a, 0}, {0x0a, 1}, {0x1c, 0}}
+		all := func() (now, fixed []byte) {
+			for _, page := range pages {
+				b := d.Mode(page[0], page[1])
+				now = append(now, b...)
+				const changeable = 1 << 6
+				r := coretest.Do(p, []byte{0x1a, 8, changeable | page[0], page[1], 255, 0}, nil, 255)
+				for i, mask := range r.Data[4:] {
+					fixed = append(fixed, b[i]&^mask)
+				}
+			}
+			return now, fixed
+		}
+		before, fixed := all()
 		list = list[:min(len(list), 255)]
-		before := snapshot()
 		r := coretest.Do(p, select6(flags&0x13, list), list, 0)
-		if !r.Good() && snapshot() != before {
+		now, still := all()
+		if !r.Good() && !bytes.Equal(now, before) {
 			t.Fatalf("%v, and changed", r)
 		}
-		if got := fixed(); got != want {
-			t.Fatalf("unchangeable: %s\nwas %s", got, want)
+		if !bytes.Equal(still, fixed) {
+			t.Fatalf("unchangeable: %x\nwas %x", still, fixed)
 		}
 	})
 }

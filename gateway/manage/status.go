@@ -22,8 +22,9 @@ type Status struct {
 	Devices  int        `json:"devices"`
 	Closing  []string   `json:"closing,omitempty"` // removed devices that still have commands
 	Memory   *Memory    `json:"memory,omitempty"`
-	// Goroutines are those of the whole program: a number that grows and does not
-	// come back is a leak.
+	// Goroutines are those of the whole program that have something to do, or to wait
+	// for: a number that grows and does not come back is a leak. Workers that stand by
+	// do not count; they are bounded.
 	Goroutines int `json:"goroutines"`
 }
 
@@ -116,7 +117,7 @@ func (mg *Manager) Status() Status {
 	defer mg.mu.Unlock()
 	s := Status{Started: mg.started, Portals: []Portal{}, Devices: len(mg.devices),
 		Targets: len(mg.o.Gateway.Targets()), Sessions: len(mg.o.Gateway.Sessions()),
-		Goroutines: runtime.NumGoroutine()}
+		Goroutines: runtime.NumGoroutine() - core.IdleWorkers()}
 	if mg.running != nil {
 		applied := mg.applied
 		s.Applied, s.Config = &applied, mg.running.File

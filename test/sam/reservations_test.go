@@ -505,7 +505,7 @@ func testReservations(t *testing.T) {
 // ends when the write cannot touch the medium any more, and the write has no status.
 func preemptsRunning(t *testing.T, action byte) {
 	const a, b = 0xa1, 0xb2
-	h, o := login(t), login(t)
+	h, o := login(t, keys("iSCSIProtocolLevel", "2")), login(t)
 	out := func(h *host, action, kind byte, key, actionKey uint64) *initiator.Command {
 		list := make([]byte, 24)
 		binary.BigEndian.PutUint64(list, key)
@@ -520,13 +520,25 @@ func preemptsRunning(t *testing.T, action byte) {
 	tr, release := held(t, lunHeld)
 	w := h.startWrite(lunHeld, kept, 1, initiator.Simple)
 	tr.wait(t, begins("write", kept, 1))
-	p := o.start(out(o, action, writeExclusive, b, a))
+	preempt := out(o, action, writeExclusive, b, a)
+	preempt.Attr = initiator.HeadOfQueue // past the task that waits behind the write
 	if action == prPreempt {
-		o.good(o.wait(p))
+		o.good(o.do(preempt))
 		h.isOpen(w, "the write")
 		release()
 		h.good(h.wait(w)) // it was there before
 	} else {
+		behind := h.startWrite(lunHeld, free, 1, initiator.Ordered)
+		h.isOpen(behind, "the write that waits")
+		p := o.start(preempt)
+		for present := true; present; { // both are aborted at once, and one shows it
+			f, err := h.TMF(h.ctx, initiator.QueryTask, lunHeld, behind.ITT, behind.CmdSN())
+			if err != nil {
+				t.Fatal(err)
+			}
+			present = f == initiator.FunctionSucceeded
+		}
+		h.Forget(behind)
 		o.isOpen(p, "PREEMPT AND ABORT")
 		release()
 		o.good(o.wait(p))

@@ -222,6 +222,7 @@ func testTaskManagement(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		h.isOpen(f, "ABORT TASK") // it has come to the target
 		release()
 		h.final(f)
 		h.isOpen(w, "the aborted write")

@@ -4,6 +4,7 @@
 // when a later write was aborted or its session lost, either of the two.
 //
 // The mixture has reads, writes of all kinds, copies, reservations, mode pages, task
-// management up to TARGET COLD RESET, logouts, dropped and reinstated sessions, and LUN
-// maps that change by apply.
+// management up to TARGET COLD RESET, logouts, dropped and reinstated sessions. All the
+// while the configuration changes: a LUN comes, shows another disk and goes with its device,
+// a group takes sessions in and lets them go, a disk grows.
 package soak

@@ -13,13 +13,11 @@ import (
 )
 
 const (
-	// answerLimit is when a request without an answer counts as a hang, query how often
-	// the target is asked whether it still has it.
+	// answerLimit is when a request without an answer counts as a hang. The target is
+	// asked whether it still has it after firstQuery, then ever more seldom.
 	answerLimit = 40 * time.Second
-	query       = 500 * time.Millisecond
-	// denials is how often in a row the target must not know a task that then has no
-	// answer: a task leaves the task set a little before its answer leaves the target.
-	denials = 3
+	firstQuery  = 20 * time.Millisecond
+	lastQuery   = time.Second
 	// pause after BUSY and TASK SET FULL.
 	pause = 5 * time.Millisecond
 )
@@ -40,6 +38,7 @@ type host struct {
 	rand  *rand.Rand
 	s     *initiator.Session
 	media []*medium
+	steps []*medium // of the disk that grows
 	// mine counts what the host itself did that ends its tasks without an answer.
 	mine  int64
 	colds int64 // soak.colds at the login
@@ -58,7 +57,8 @@ const (
 func (h *host) login(ctx context.Context) error {
 	h.colds = h.soak.colds.Load() - h.cooling.Load()
 	s, err := initiator.Dial(ctx, initiator.Options{Addr: h.target.Portal, TargetName: iqn, Timeout: answerLimit,
-		InitiatorName: fmt.Sprintf("iqn.2026-11.org.targate:soak.%d", h.n), ISID: [6]byte{0x80, 0, 0, byte(h.n)}})
+		InitiatorName: fmt.Sprintf("iqn.2026-11.org.targate:soak.%s.%d", []string{"even", "odd"}[h.n%2], h.n), ISID: [6]byte{0x80, 0, 0, byte(h.n)},
+		Keys: []initiator.Key{{Name: "iSCSIProtocolLevel", Value: "2"}}}) // QUERY TASK
 	if err != nil {
 		return err
 	}
@@ -99,8 +99,8 @@ func (h *host) start(c *initiator.Command) (*tracked, error) {
 
 // await gives the end of k; r is valid when there was an answer.
 func (h *host) await(ctx context.Context, k *tracked) (end, *initiator.Result, error) {
-	denied := 0
-	for begin := time.Now(); ; {
+	query := firstQuery
+	for begin := time.Now(); ; query = min(2*query, lastQuery) {
 		limited, cancel := context.WithTimeout(ctx, query)
 		_, err := k.t.Wait(limited)
 		cancel()
@@ -121,16 +121,12 @@ func (h *host) await(ctx context.Context, k *tracked) (end, *initiator.Result, e
 		case err != nil:
 			return lost, nil, err
 		case answer == initiator.FunctionSucceeded:
-			denied = 0 // it is still there
-			continue
+			continue // it is still there
 		}
 		select {
 		case <-k.t.Ended():
 			continue
-		default:
-		}
-		if denied++; denied < denials {
-			continue
+		default: // the target has forgotten it: an answer would have come before this one
 		}
 		if k.excuses == h.excuses() {
 			return lost, nil, fmt.Errorf("LOST: LUN %d CDB %x has no answer, the target does not know it (QUERY TASK %d), and nothing was reset",

@@ -74,7 +74,6 @@ func (h *host) inquiries(ctx context.Context) (end, error) {
 	all := []*initiator.Command{
 		{CDB: make([]byte, 6)},
 		{CDB: []byte{0x12, 0, 0, 0, 96, 0}, In: 96},
-		{CDB: []byte{0xa0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0}, In: 512},
 		{CDB: []byte{0x03, 0, 0, 0, 252, 0}, In: 252},
 		{CDB: []byte{0x5a, 0, 0x3f, 0, 0, 0, 0, 0, 252, 0}, In: 252},
 		{CDB: []byte{0x5e, 3, 0, 0, 0, 0, 0, 16, 0, 0}, In: 4096},
@@ -162,6 +161,82 @@ func (h *host) changingLUN(ctx context.Context) (end, error) {
 		err = fmt.Errorf("LUN %d: %w", changing, r.Err())
 	}
 	return e, err
+}
+
+// maskedLUN reads what the host wrote by another LUN, when a group gives it this one.
+func (h *host) maskedLUN(ctx context.Context) (end, error) {
+	const illegalRequest, dataProtect = 5, 7
+	_, at, n := h.place(8)
+	m := h.media[3]
+	c := &initiator.Command{LUN: masked, CDB: cdb16(0x88, m, at, n), In: n * m.size}
+	write := h.rand.IntN(4) == 0
+	if write {
+		data := h.data(m, n)
+		c = h.writeCommand(0x8a, m, at, data)
+		c.LUN = masked
+	}
+	e, r, err := h.do(ctx, c, illegalRequest, dataProtect)
+	switch {
+	case err != nil || r == nil || e == refused:
+	case r.Key() == illegalRequest && r.Code() == 0x2500:
+	case h.n%2 == 0 && (e == good || r.Key() == dataProtect):
+		err = fmt.Errorf("LUN %d is there, and no group gives it to this initiator", masked)
+	case write && e == good:
+		err = fmt.Errorf("LUN %d is write protected, and was written", masked)
+	case !write && e == good:
+		err = m.read(at, r.Data)
+	case r.Key() == illegalRequest || r.Key() == dataProtect && !write:
+		err = fmt.Errorf("LUN %d: %w", masked, r.Err())
+	}
+	return e, err
+}
+
+// grownDisk wants the capacity that the last change gave the disk, and uses blocks that
+// came with one of them.
+func (h *host) grownDisk(ctx context.Context) (end, error) {
+	least := h.applied.Load() + 1
+	c := &initiator.Command{LUN: grown, CDB: make([]byte, 16), In: 32}
+	c.CDB[0], c.CDB[1], c.CDB[13] = 0x9e, 0x10, 32
+	e, r, err := h.do(ctx, c)
+	if err != nil || e != good {
+		return e, err
+	}
+	most := h.asked.Load() + 1
+	size := int64(binary.BigEndian.Uint64(r.Data)) + 1
+	if size < least*step || size > most*step {
+		return e, fmt.Errorf("LUN %d has %d blocks, and should have between %d and %d", grown, size, least*step, most*step)
+	}
+	for n := len(h.steps); int64(n) < least; n++ {
+		h.steps = append(h.steps, newMedium(grown, 512, n*step+h.n*step/sessions, step/sessions))
+	}
+	m := h.steps[max(0, len(h.steps)-1-h.rand.IntN(8))] // one of the latest
+	if e, err = h.fetch(ctx, m, 0, len(m.may)); err != nil || e != good {
+		return e, err
+	}
+	data := h.data(m, len(m.may))
+	return h.store(ctx, h.writeCommand(0x8a, m, 0, data), m, 0, data)
+}
+
+// reportLUNs wants the LUNs that are always there.
+func (h *host) reportLUNs(ctx context.Context) (end, error) {
+	c := &initiator.Command{CDB: []byte{0xa0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0}, In: 512}
+	e, r, err := h.do(ctx, c)
+	if err != nil || e != good {
+		return e, err
+	}
+	found := map[byte]bool{}
+	for b := r.Data[8:]; len(b) >= 8; b = b[8:] {
+		found[b[1]] = true
+	}
+	for _, lun := range []byte{0, 1, 2, 3, grown} {
+		if !found[lun] {
+			return e, fmt.Errorf("REPORT LUNS without LUN %d: %x", lun, r.Data)
+		}
+	}
+	if found[masked] && h.n%2 == 0 {
+		return e, fmt.Errorf("REPORT LUNS shows a masked LUN: %x", r.Data)
+	}
+	return e, nil
 }
 
 func (h *host) nop(ctx context.Context) (end, error) {

@@ -29,29 +29,51 @@ const (
 	iqn      = "iqn.2026-11.org.targate:soak"
 	sessions = 16
 	blocks   = 128 // of each session on each disk
-	changing = 8   // the LUN that comes and goes
 	slack    = 48 << 20
+	changes  = 400 * time.Millisecond // between two of the configuration
 )
 
 // disks are the block lengths of LUN 0 and on, in the order of config.
 var disks = []int{512, 4096, 512, 512}
 
-const config = `
+// The other LUNs.
+const (
+	changing = 8  // comes, is another disk, goes
+	grown    = 9  // grows with each apply
+	masked   = 10 // LUN 3's disk, read only, for sessions of odd numbers while a group names them
+)
+
+// step is by how many blocks grown grows: eight for each session.
+const step = 8 * sessions
+
+// layout is the configuration after n changes.
+func layout(n int64) string {
+	disks := "0: ram, 1: ram4k, 2: thin, 3: plain, 9: grown"
+	extra := "  - {name: extra, handler: mem, size: 1MiB}\n"
+	switch n % 3 {
+	case 0:
+		disks += ", 8: extra"
+	case 1:
+		disks += ", 8: ram"
+	case 2: // its device is gone, too
+		extra = ""
+	}
+	odd := "odd"
+	if n%2 == 0 {
+		odd = "nobody"
+	}
+	return fmt.Sprintf(`
 devices:
   - {name: ram, handler: mem, size: 16MiB}
   - {name: ram4k, handler: mem, size: 16MiB, block_size: 4096}
   - {name: thin, handler: file, path: ./thin.img, size: 16MiB, thin: true}
   - {name: plain, handler: file, path: ./plain.img, size: 16MiB}
-%s
-targets: [{iqn: "` + iqn + `", luns: {0: ram, 1: ram4k, 2: thin, 3: plain%s}}]
-`
-
-// configs is what apply goes around: the changing LUN is there, is another disk, is gone
-// with its device.
-var configs = []string{
-	fmt.Sprintf(config, "  - {name: extra, handler: mem, size: 1MiB}", ", 8: extra"),
-	fmt.Sprintf(config, "  - {name: extra, handler: mem, size: 1MiB}", ", 8: ram"),
-	fmt.Sprintf(config, "", ""),
+  - {name: grown, handler: file, path: ./grown.img, size: %d}
+%stargets:
+  - iqn: %q
+    luns: {%s}
+    groups: [{name: odd, initiators: ["*.%s.*"], luns: {%s, 10: {device: plain, read_only: true}}}]
+`, (n+1)*step*512, extra, iqn, disks, odd, disks)
 }
 
 // soak is what all hosts share.
@@ -62,6 +84,8 @@ type soak struct {
 	// how many of those are not answered yet. colds and cooling are those that end
 	// sessions too.
 	resets, resetting, colds, cooling atomic.Int64
+	// asked and applied are how many changes of the configuration were begun and done.
+	asked, applied atomic.Int64
 
 	mu     sync.Mutex
 	counts map[string]int // operations that ended well, by name
@@ -79,7 +103,7 @@ func TestSoak(t *testing.T) {
 		*seed = uint64(time.Now().UnixNano())
 	}
 	t.Logf("seed %d", *seed)
-	target, err := daemon.StartTargate(daemon.TargateOptions{Dir: t.TempDir(), Config: configs[0]})
+	target, err := daemon.StartTargate(daemon.TargateOptions{Dir: t.TempDir(), Config: layout(0)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,15 +225,21 @@ func (h *host) live(ctx, over context.Context) error {
 	return nil
 }
 
-// changeMaps applies one configuration after the other.
+// changeMaps applies one configuration after the other. The last one has as many devices
+// and LUNs as the first, so that two statuses can be compared.
 func (s *soak) changeMaps(over context.Context) {
-	for i := 1; ; i++ {
+	for last := false; !last; {
 		select {
 		case <-over.Done():
-			i = 0 // the first one, so that both statuses show the same
-		case <-time.After(400 * time.Millisecond):
+			last = true
+		case <-time.After(changes):
 		}
-		err := s.target.Write(configs[i%len(configs)])
+		n := s.asked.Load() + 1
+		for last && n%6 != 0 {
+			n++
+		}
+		s.asked.Store(n)
+		err := s.target.Write(layout(n))
 		if err == nil {
 			err = s.target.Apply()
 		}
@@ -217,9 +247,7 @@ func (s *soak) changeMaps(over context.Context) {
 			s.t.Errorf("apply: %v", err)
 			return
 		}
-		if i == 0 {
-			return
-		}
+		s.applied.Store(n)
 		s.count("apply")
 	}
 }
