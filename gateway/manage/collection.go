@@ -21,9 +21,10 @@ type Collection interface {
 	// Compare says in words what would change if the collection became what e says, and what
 	// of it cannot be while it runs. It changes nothing.
 	Compare(e *config.Entry, fault func(at config.Pos, format string, a ...any)) (changes []string)
-	// Follow makes the collection what e says; Compare has found nothing against it. New
-	// members are at the end of Members afterwards. After an error everything is as it was, or
-	// a part of it has been done and another Follow does the rest.
+	// Follow makes the collection what e says; Compare has found nothing against it. Members
+	// come and go at the end of Members; the manager closes those that went when nothing maps them any
+	// more. After an error everything is as it was, or a part of it has been done and another
+	// Follow does the rest.
 	Follow(ctx context.Context, e *config.Entry) error
 	// Close ends the collection, whose members are closed already.
 	Close() error
@@ -217,6 +218,13 @@ func (p *plan) followEntries(ctx context.Context) error {
 			return describeEntry(p.m, e, err)
 		}
 		c.entry = *e
+		members := c.Members()
+		c.units = min(c.units, len(members))
+		for _, d := range p.mg.devices {
+			if d.of == c && !slices.ContainsFunc(members, func(m Member) bool { return m.Name == d.cfg.Name }) {
+				p.remove = append(p.remove, d)
+			}
+		}
 		devices, err := p.mg.openMembers(c)
 		for _, d := range devices {
 			p.mg.devices[d.cfg.Name] = d

@@ -62,9 +62,9 @@ func (s *shelf) Compare(e *config.Entry, fault func(config.Pos, string, ...any))
 		fault(e.Where("colour"), "the colour stays")
 	}
 	switch n := len(e.Members); {
-	case n < len(s.boxes):
+	case n < 2:
 		fault(e.Where("boxes"), "a box cannot go")
-	case n > len(s.boxes):
+	case n != len(s.boxes):
 		changes = append(changes, fmt.Sprintf("%d boxes", n))
 	}
 	return changes
@@ -75,6 +75,7 @@ func (s *shelf) Follow(_ context.Context, e *config.Entry) error {
 		return errors.New("no room")
 	}
 	s.world.note("follow " + e.Name)
+	s.boxes = s.boxes[:min(len(s.boxes), len(e.Members))]
 	return s.fill(e)
 }
 
@@ -119,13 +120,23 @@ targets:
 	w.want("grow", w.apply(three), "change shelf s: 3 boxes",
 		"change target iqn.2026-11.x:t: luns +2 s-2", "change target iqn.2026-11.x:u: group g luns +2 s-2 read-only")
 	w.want("grown", w.took(), "follow s")
-	if s.Nexus.Path(0) != path || s.Nexus.Path(2) == nil {
+	if s.Nexus.Path(0) != path || len(s.Nexus.Paths()) != 3 {
 		t.Error("the session does not see the new box")
 	}
 
+	// The last box goes, and comes again as itself.
+	w.want("shrink", w.apply(two), "change shelf s: 2 boxes",
+		"change target iqn.2026-11.x:t: luns -2 s-2", "change target iqn.2026-11.x:u: group g luns -2 s-2 read-only")
+	w.want("shrunk", w.took(), "follow s", "close s-2")
+	if s.Nexus.Path(0) != path || len(s.Nexus.Paths()) != 2 || len(w.mg.Devices()) != 3 {
+		t.Error("the session sees the box that went")
+	}
+	w.apply(three)
+	w.want("grown again", w.took(), "follow s")
+
 	// What cannot be leaves all as it is.
 	conflicts := []struct{ text, want string }{
-		{two, "x.yaml:4:28: shelf s: a box cannot go"},
+		{strings.Replace(two, "boxes: 2", "boxes: 1", 1), "x.yaml:4:28: shelf s: a box cannot go"},
 		{strings.Replace(three, "boxes: 3", "boxes: 3, colour: blue", 1), ": shelf s: the colour stays"},
 		{head + "devices: [{name: s-0, handler: mem, size: 1MiB}]\n", "x.yaml:3:18: there is a device s-0 of shelf s"},
 	}

@@ -145,7 +145,7 @@ func (r *reader) checkTarget(m *Model, t *Target, devices map[string]Pos, names 
 			if _, ok := devices[l.Device]; ok || l.Device == "" || slices.ContainsFunc(r.faulty, faulty) {
 				continue
 			}
-			if best := nearest(l.Device, names); best != "" {
+			if best := Nearest(l.Device, names); best != "" {
 				r.fault(l.At, "there is no device %q; did you mean %q?", l.Device, best)
 			} else {
 				r.fault(l.At, "there is no device %q; devices are %s", l.Device, orNone(names))

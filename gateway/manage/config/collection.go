@@ -265,7 +265,7 @@ func (r *reader) expand(m *Model, where string, shows []*Show, luns []LUN, hasLU
 		}
 		return list, true
 	}
-	if best := nearest(s.Entry, names); best != "" {
+	if best := Nearest(s.Entry, names); best != "" {
 		r.fault(s.At, "there is no %s %q; did you mean %q?", s.Collection, s.Entry, best)
 	} else {
 		r.fault(s.At, "there is no %s %q; there are %s", s.Collection, s.Entry, orNone(names))

@@ -71,7 +71,7 @@ func (r *reader) kind(name string, where Pos) *Kind {
 		}
 		known = append(known, r.options.Kinds[i].Name)
 	}
-	switch best := nearest(name, known); {
+	switch best := Nearest(name, known); {
 	case slices.Contains(laterKinds, name):
 		r.fault(where, "handler %s is not in this version; there are %s", name, strings.Join(known, ", "))
 	case best != "":
@@ -136,7 +136,7 @@ func (r *reader) typed(k *Key, n ast.Node) (v any, ok bool) {
 	case Enum:
 		s, ok := r.text(n, k.Name)
 		if ok && !slices.Contains(k.Values, s) {
-			if best := nearest(s, k.Values); best != "" && len(k.Values) > manyValues {
+			if best := Nearest(s, k.Values); best != "" && len(k.Values) > manyValues {
 				r.fault(at(n), "there is no %s %q; did you mean %q?", k.Name, s, best)
 			} else {
 				r.fault(at(n), "%s is one of %s, not %q", k.Name, strings.Join(k.Values, ", "), s)

@@ -290,15 +290,15 @@ func hint(doc string) string {
 
 // unknown reports a key that does not exist, and which ones do.
 func (r *reader) unknown(at Pos, name, key string, known []string) {
-	if best := nearest(key, known); best != "" {
+	if best := Nearest(key, known); best != "" {
 		r.fault(at, "%s has no key %q; did you mean %q?", name, key, best)
 		return
 	}
 	r.fault(at, "%s has no key %q; it has %s", name, key, strings.Join(known, ", "))
 }
 
-// nearest is the known word that s was probably meant to be, or "".
-func nearest(s string, known []string) string {
+// Nearest is the known word that s was probably meant to be, or "".
+func Nearest(s string, known []string) string {
 	best, dist := "", 1+len(s)/3
 	for _, k := range known {
 		if d := distance(strings.ToLower(s), k); d <= dist && (best == "" || d < dist) {
