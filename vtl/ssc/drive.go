@@ -44,6 +44,7 @@ type Drive struct {
 	protect protection
 	clock   timestamp
 	doing   doing
+	keys    encryption
 
 	blockLen atomic.Uint32 // BLOCK LENGTH of the block descriptor; 0: variable
 	settings settings      // what MODE SELECT sets
@@ -143,6 +144,7 @@ func (d *Drive) Execute(c *core.Command) error {
 // who prevents the removal of the medium. The tape stays where it is.
 func (d *Drive) Reset() {
 	d.Device.Reset()
+	d.keys.reset()
 	d.blockLen.Store(0)
 	d.settings.bufferedMode.Store(defaultBufferedMode)
 	d.mu.Lock()

@@ -172,6 +172,7 @@ func (d *Drive) unmount() error {
 	d.mount, d.load = nil, held
 	d.mu.Unlock()
 	d.settings.unloaded()
+	d.keys.demounted()
 	if err := errors.Join(d.noteUnload(m), m.medium.Close()); err != nil {
 		return mediumError(fmt.Errorf("unload: %w", err), true)
 	}
@@ -248,4 +249,5 @@ func (d *Drive) Lost(p *core.Path) {
 	defer d.mu.Unlock()
 	delete(d.prevent, p.Nexus().ID)
 	d.alerts.forget(p.Nexus().ID)
+	d.keys.lost(p.Nexus().ID)
 }

@@ -63,6 +63,7 @@ var tables = [][]row{
 	attributeTable,
 	densityTable,
 	timestampTable,
+	securityTable,
 }
 
 // Opcodes that code asks for by name.
