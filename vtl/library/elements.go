@@ -1,6 +1,8 @@
 package library
 
 import (
+	"iter"
+
 	"github.com/targate/targate/core"
 	"github.com/targate/targate/core/sense"
 	"github.com/targate/targate/vtl/personality"
@@ -25,22 +27,32 @@ type Range struct {
 	Count int
 }
 
-// Ranges are the elements of the library, in order of element type. Types of which there are
-// none are there too.
-func (l *Library) Ranges() [4]Range {
+// View is the elements of a library, which stay as they are while one has it.
+type View struct{ l *Library }
+
+// View calls f with the elements as they are now. f must not call the library, nor wait.
+func (l *Library) View(f func(View)) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	return l.ranges()
+	f(View{l})
 }
 
-func (l *Library) ranges() [4]Range {
-	m := l.cfg.Model
+// Ranges are the elements in order of element type. Types of which there are none are there,
+// too.
+func (v View) Ranges() [4]Range {
+	m, inv := v.l.cfg.Model, &v.l.inv
 	return [4]Range{
 		{MediumTransport, m.Picker, m.Pickers},
-		{Storage, m.Slot, len(l.inv.slots)},
-		{ImportExport, m.Mailslot, len(l.inv.mailslots)},
-		{DataTransfer, m.Drive, len(l.inv.bays)},
+		{Storage, m.Slot, len(inv.slots)},
+		{ImportExport, m.Mailslot, len(inv.mailslots)},
+		{DataTransfer, m.Drive, len(inv.bays)},
 	}
+}
+
+// Ranges are those of the View now.
+func (l *Library) Ranges() (r [4]Range) {
+	l.View(func(v View) { r = v.Ranges() })
+	return r
 }
 
 var typeKinds = [...]Kind{MediumTransport: NoPlace, Storage: Slot, ImportExport: Mailslot, DataTransfer: Drive}
@@ -97,18 +109,18 @@ const (
 	manualIntervention sense.Code = 0x0403 // the contents are missing
 )
 
-// Elements calls f with elements of type t, at most n of them from address first on, in ascending
-// order. f must not keep the Element, nor call the library.
-func (l *Library) Elements(t ElementType, first uint16, n int, f func(*Element)) {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	r := l.ranges()[t-1]
-	i := max(0, int(first)-int(r.First))
-	var e Element
-	for ; i < r.Count && n > 0; i++ {
-		l.element(&e, r, i)
-		f(&e)
-		n--
+// Elements are those of type t from address first on, in ascending order. Each is good until the
+// next one.
+func (v View) Elements(t ElementType, first uint16) iter.Seq[*Element] {
+	return func(yield func(*Element) bool) {
+		r := v.Ranges()[t-1]
+		var e Element
+		for i := max(0, int(first)-int(r.First)); i < r.Count; i++ {
+			v.l.element(&e, r, i)
+			if !yield(&e) {
+				return
+			}
+		}
 	}
 }
 

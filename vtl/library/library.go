@@ -1,7 +1,9 @@
 package library
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -97,6 +99,7 @@ func (l *Library) Status() Status {
 		Cartridges: len(v.byID), InVault: v.inVault, Missing: v.missing,
 		Prevented: l.prevented.Load(), MailslotOpen: l.doorOpen.Load(),
 		Moves: v.library.Moves, Exchanges: v.library.Exchanges, Scans: v.library.Scans,
+		DoorOpens: v.library.DoorOpens, MailslotOpens: v.library.MailslotOpens,
 	}
 	for _, b := range v.bays {
 		if b.drive != nil {
@@ -219,4 +222,25 @@ func (l *Library) closeDrives() (err error) {
 		}
 	}
 	return err
+}
+
+// SelfTest reads the inventory file, and compares it with what is known.
+func (l *Library) SelfTest(ctx context.Context) error {
+	if err := l.hold(ctx); err != nil {
+		return err
+	}
+	defer l.release()
+	all, err := l.store.load()
+	if err != nil {
+		return err
+	}
+	if len(all.damaged) > 0 {
+		return fmt.Errorf("inventory: %w: %v", errDamaged, all.damaged)
+	}
+	for id, c := range l.inv.byID {
+		if r, ok := all.cartridges[id]; !ok || r.Place != c.rec.Place {
+			return fmt.Errorf("inventory: %s is at %v in the file, and at %v", c.rec.Barcode, r.Place, c.rec.Place)
+		}
+	}
+	return nil
 }

@@ -1,4 +1,4 @@
-package library
+package library_test
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 	"reflect"
 	"slices"
 	"testing"
+
+	. "github.com/targate/targate/vtl/library"
 )
 
 var bg = context.Background()
@@ -54,16 +56,16 @@ func TestDriveKeepsCartridge(t *testing.T) {
 	if got := r.drive(1).State().Barcode; got != "TG0002L8" {
 		t.Fatalf("drive has %q", got)
 	}
-	r.drive(1).prevented = true
+	r.drive(1).Prevent(true)
 	if err := r.Move(bg, p("drive:1"), p("slot:2")); !errors.Is(err, ErrDrivePrevented) {
 		t.Errorf("a move from a drive that prevents it: %v", err)
 	}
 	if _, err := r.Unload(bg, 1, Place{}); !errors.Is(err, ErrDrivePrevented) {
 		t.Errorf("an unload of a drive that prevents it: %v", err)
 	}
-	r.drive(1).prevented = false
+	r.drive(1).Prevent(false)
 	r.reopen()
-	if d := r.drive(1); d.State().Barcode != "TG0002L8" || d.inserts != 1 {
+	if d := r.drive(1); d.State().Barcode != "TG0002L8" || d.Inserts() != 1 {
 		t.Errorf("after a restart the drive has %q", d.State().Barcode)
 	}
 	to, err := r.Unload(bg, 1, Place{})
@@ -159,7 +161,11 @@ func TestImportExport(t *testing.T) {
 		t.Errorf("imported twice: %v", err)
 	}
 	var byHand bool
-	r.Elements(ImportExport, 0, 1, func(e *Element) { byHand = e.ByHand })
+	r.View(func(v View) {
+		for e := range v.Elements(ImportExport, 0) {
+			byHand = byHand || e.ByHand
+		}
+	})
 	if !byHand {
 		t.Error("IMPEXP is not set after an import")
 	}
@@ -215,7 +221,7 @@ func TestCreateAndDelete(t *testing.T) {
 	}
 
 	c, _ := r.Cartridge("TG0001L8")
-	r.pool.written[c.ID] = true
+	r.pool.Written(c.ID)
 	if err := r.Delete(bg, "TG0001L8", false); !errors.Is(err, ErrNotBlank) {
 		t.Errorf("deleted a cartridge that is not blank: %v", err)
 	}
@@ -225,14 +231,15 @@ func TestCreateAndDelete(t *testing.T) {
 	if err := r.Delete(bg, "TG0003L8", true); !errors.Is(err, ErrInDrive) {
 		t.Errorf("deleted a cartridge in a drive: %v", err)
 	}
-	r.pool.fail = errors.New("broken")
-	if err := r.Delete(bg, "TG0004L8", true); !errors.Is(err, r.pool.fail) {
+	broken := errors.New("broken")
+	r.pool.Fail(broken)
+	if err := r.Delete(bg, "TG0004L8", true); !errors.Is(err, broken) {
 		t.Errorf("deleted although the store fails: %v", err)
 	}
-	if made, err := r.Create(bg, "TG0040L8", CreateOptions{}); !errors.Is(err, r.pool.fail) || len(made) != 0 {
+	if made, err := r.Create(bg, "TG0040L8", CreateOptions{}); !errors.Is(err, broken) || len(made) != 0 {
 		t.Errorf("created although the store fails: %v, %v", made, err)
 	}
-	r.pool.fail = nil
+	r.pool.Fail(nil)
 	r.cfg.Cartridges = nil
 	r.reopen()
 	if _, err := r.Cartridge("TG0001L8"); !errors.Is(err, ErrNotFound) {
@@ -270,7 +277,7 @@ func TestLabels(t *testing.T) {
 		t.Errorf("a WORM cleaning cartridge: %v", err)
 	}
 	c, _ := r.Cartridge("TG0004L8")
-	r.pool.written[c.ID] = true
+	r.pool.Written(c.ID)
 	if err := r.SetWORM(bg, "TG0004L8", ""); !errors.Is(err, ErrNotBlank) {
 		t.Errorf("WORM although not blank: %v", err)
 	}
@@ -295,12 +302,12 @@ func TestReconcile(t *testing.T) {
 	c1, _ := r.Cartridge("TG0001L8")
 	c2, _ := r.Cartridge("TG0002L8")
 	r.must(r.pool.Relabel(c1.ID, "AB0001L8"))
-	b, err := os.ReadFile(filepath.Join(r.pool.dir, c2.ID))
+	b, err := os.ReadFile(filepath.Join(r.pool.Dir, c2.ID))
 	r.must(err)
-	r.must(os.Remove(filepath.Join(r.pool.dir, c2.ID)))
-	s, _ := r.pool.load(c1.ID)
+	r.must(os.Remove(filepath.Join(r.pool.Dir, c2.ID)))
+	s, _ := r.pool.Load(c1.ID)
 	s.ID, s.Barcode = "11111111-1111-4111-8111-111111111111", "TG0003L8"
-	r.must(r.pool.save(s.Stored))
+	r.must(r.pool.Save(s))
 	r.cfg.Cartridges = nil
 	r.reopen()
 	if got := r.place("AB0001L8"); got != p("slot:1") {
@@ -310,7 +317,13 @@ func TestReconcile(t *testing.T) {
 		t.Errorf("the missing cartridge: %+v, %v", c, err)
 	}
 	var except uint16
-	r.Elements(Storage, r.Address(p("slot:2")), 1, func(e *Element) { except = uint16(e.Except) })
+	r.View(func(v View) {
+		for e := range v.Elements(Storage, 0) {
+			if e.Address == r.Address(p("slot:2")) {
+				except = uint16(e.Except)
+			}
+		}
+	})
 	if except == 0 {
 		t.Error("the missing cartridge is no exception")
 	}
@@ -330,7 +343,7 @@ func TestReconcile(t *testing.T) {
 	if _, err := r.Import(bg, "TG0333L8", Place{}); err != nil {
 		t.Error(err)
 	}
-	r.must(os.WriteFile(filepath.Join(r.pool.dir, c2.ID), b, 0o600))
+	r.must(os.WriteFile(filepath.Join(r.pool.Dir, c2.ID), b, 0o600))
 	r.must(r.Scan(bg))
 	if c, err := r.Cartridge("TG0002L8"); err != nil || c.Missing || r.Status().Missing != 0 {
 		t.Errorf("the cartridge that is there again: %+v, %v", c, err)
@@ -404,12 +417,12 @@ func TestIdentityForLife(t *testing.T) {
 	if len(id.Serial) != r.Model().SerialLength || id.NAA[0]>>4 != 3 {
 		t.Errorf("%+v", id)
 	}
-	drive := r.drive(1).spec.Identity
+	drive := r.drive(1).Spec.Identity
 	r.reopen()
-	if r.Identity() != id || r.drive(1).spec.Identity != drive {
-		t.Errorf("%+v is %+v now, %+v is %+v", id, r.Identity(), drive, r.drive(1).spec.Identity)
+	if r.Identity() != id || r.drive(1).Spec.Identity != drive {
+		t.Errorf("%+v is %+v now, %+v is %+v", id, r.Identity(), drive, r.drive(1).Spec.Identity)
 	}
-	if r.drive(2).spec.Identity.Serial == drive.Serial {
+	if r.drive(2).Spec.Identity.Serial == drive.Serial {
 		t.Error("two drives have one serial number")
 	}
 }
@@ -419,23 +432,5 @@ func TestSecondProgram(t *testing.T) {
 	if l, err := Open(r.cfg); err == nil {
 		l.Close()
 		t.Error("two programs have one inventory")
-	}
-}
-
-func TestElementsOverlap(t *testing.T) {
-	cfg := testConfig("", nil, 1)
-	m := *cfg.Model
-	m.Slot, m.Drive, m.Mailslot, m.Picker = 0x20, 0x1e0, 0x1c0, 1
-	m.MaxSlots = 0
-	cfg.Model = &m
-	for _, c := range []struct {
-		slots, mailslots, drives int
-		want                     error
-	}{
-		{416, 32, 64, nil}, {417, 32, 1, ErrGeometry}, {417, 0, 0, nil}, {1, 33, 1, ErrGeometry}, {1, 1, 70000, ErrGeometry}, {-1, 0, 0, ErrGeometry},
-	} {
-		if err := checkGeometry(&cfg, c.slots, c.mailslots, c.drives); !errors.Is(err, c.want) {
-			t.Errorf("%+v: %v, want %v", c, err, c.want)
-		}
 	}
 }

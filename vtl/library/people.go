@@ -43,15 +43,6 @@ func (l *Library) asPeople(ctx context.Context, f func() (Event, error)) error {
 	return err
 }
 
-// carryOne is a planned move. The robot is held.
-func (l *Library) carryOne(ctx context.Context, from, to Place) error {
-	steps, err := l.plan(from, to)
-	if err != nil || steps == nil {
-		return err
-	}
-	return l.carry(ctx, steps, func(r *libraryRecord) { r.Moves++ })
-}
-
 // Unload unloads drive n and carries its cartridge to to; the zero Place is where it came from,
 // or else the first free slot. It returns where that is.
 func (l *Library) Unload(ctx context.Context, n int, to Place) (Place, error) {
@@ -135,7 +126,7 @@ func (l *Library) Import(ctx context.Context, barcode string, to Place) (Place, 
 		r.Place, r.Home, r.ByHand = to, Place{}, true
 		r.Imports++
 		r.Moved = time.Now().UTC()
-		return handEvent(to), l.commit(ch)
+		return handEvent(to), l.commitOpening(ch, to)
 	})
 	return to, err
 }
@@ -176,6 +167,17 @@ func handEvent(p Place) Event {
 	return Event{}
 }
 
+// commitOpening is commit of what people did by reaching into p.
+func (l *Library) commitOpening(ch change, p Place) error {
+	lib := l.inv.library
+	if p.Kind == Mailslot {
+		lib.MailslotOpens++
+	} else {
+		lib.DoorOpens++
+	}
+	return l.commitWith(ch, batch{library: &lib})
+}
+
 // Export takes a cartridge out of a mailslot or slot, into the vault.
 func (l *Library) Export(ctx context.Context, barcode string) error {
 	return l.asPeople(ctx, func() (e Event, err error) {
@@ -196,7 +198,7 @@ func (l *Library) Export(ctx context.Context, barcode string) error {
 		r.Place, r.Home, r.ByHand = InVault, Place{}, true
 		r.Exports++
 		r.Moved = time.Now().UTC()
-		return handEvent(from), l.commit(ch)
+		return handEvent(from), l.commitOpening(ch, from)
 	})
 }
 
@@ -237,16 +239,21 @@ func (l *Library) SetPrevented(on bool) { l.prevented.Store(on) }
 // OpenMailslots is OPEN/CLOSE IMPORT/EXPORT ELEMENT: while they are open, the robot does
 // not reach them.
 func (l *Library) OpenMailslots(ctx context.Context, open bool) error {
-	was := false
-	err := l.asPeople(ctx, func() (Event, error) {
-		if open && l.prevented.Load() {
-			return Event{}, ErrPrevented
+	return l.asPeople(ctx, func() (e Event, err error) {
+		was := l.doorOpen.Load()
+		switch {
+		case was == open:
+			return e, nil
+		case !open:
+			l.doorOpen.Store(false)
+			return Accessed, nil
+		case l.prevented.Load():
+			return e, ErrPrevented
 		}
-		was = l.doorOpen.Swap(open)
-		return Event{}, nil
+		if err := l.commitOpening(change{}, Place{Kind: Mailslot}); err != nil {
+			return e, err
+		}
+		l.doorOpen.Store(true)
+		return e, nil
 	})
-	if err == nil && was && !open {
-		l.tell(Accessed)
-	}
-	return err
 }

@@ -86,8 +86,8 @@ type step struct {
 }
 
 // carry has the robot carry cartridges, each to a place that is empty or becomes so, and
-// commits that in one transaction together with what edit adds. The robot is held; places have been checked.
-func (l *Library) carry(ctx context.Context, steps []step, edit func(*libraryRecord)) error {
+// commits that in one transaction. The robot is held; places have been checked.
+func (l *Library) carry(ctx context.Context, steps []step) error {
 	for _, s := range steps {
 		if err := l.reachable(s); err != nil {
 			return err
@@ -113,7 +113,10 @@ func (l *Library) carry(ctx context.Context, steps []step, edit func(*libraryRec
 		s.record(ch.edit(s.c))
 	}
 	lib := l.inv.library
-	edit(&lib)
+	lib.Moves += uint64(len(steps))
+	if len(steps) > 1 {
+		lib.Exchanges++
+	}
 	if err := l.commitWith(ch, batch{library: &lib}); err != nil {
 		l.putBack(out)
 		return err
@@ -230,11 +233,16 @@ func (l *Library) Carry(ctx context.Context, from, to Place) error {
 		return err
 	}
 	defer l.release()
+	return l.carryOne(ctx, from, to)
+}
+
+// carryOne is Carry with the robot held.
+func (l *Library) carryOne(ctx context.Context, from, to Place) error {
 	steps, err := l.plan(from, to)
 	if err != nil || steps == nil {
 		return err
 	}
-	return l.carry(ctx, steps, func(r *libraryRecord) { r.Moves++ })
+	return l.carry(ctx, steps)
 }
 
 // Exchange is EXCHANGE MEDIUM: it moves the cartridge at source to first, and the one that
@@ -252,11 +260,7 @@ func (l *Library) Exchange(ctx context.Context, source, first, second Place) err
 		return err
 	}
 	if source == first { // nothing for the first step to do
-		steps, err := l.plan(first, second)
-		if err != nil || steps == nil {
-			return err
-		}
-		return l.carry(ctx, steps, func(r *libraryRecord) { r.Exchanges++ })
+		return l.carryOne(ctx, first, second)
 	}
 	d, err := l.inv.occupant(first)
 	if err != nil {
@@ -265,7 +269,7 @@ func (l *Library) Exchange(ctx context.Context, source, first, second Place) err
 	if second == first || second != source && *l.inv.at(second) != nil {
 		return fmt.Errorf("%v: %w", second, ErrFull)
 	}
-	return l.carry(ctx, []step{{c, source, first}, {d, first, second}}, func(r *libraryRecord) { r.Exchanges++ })
+	return l.carry(ctx, []step{{c, source, first}, {d, first, second}})
 }
 
 // Position is POSITION TO ELEMENT: it moves the picker in front of a place, if that exists.

@@ -20,9 +20,12 @@ type Status struct {
 	Prevented    bool  `json:"prevented"` // an initiator prevents that people open the mailslots
 	MailslotOpen bool  `json:"mailslot_open"`
 
-	Moves     uint64 `json:"moves"` // of the robot since the library was made
-	Exchanges uint64 `json:"exchanges"`
-	Scans     uint64 `json:"scans"` // of elements, for INITIALIZE ELEMENT STATUS
+	// Since the library was made:
+	Moves         uint64 `json:"moves"`          // of cartridges by the robot
+	Exchanges     uint64 `json:"exchanges"`      // of two cartridges at once
+	Scans         uint64 `json:"scans"`          // of elements, for INITIALIZE ELEMENT STATUS
+	DoorOpens     uint64 `json:"door_opens"`     // by people who reached into slots
+	MailslotOpens uint64 `json:"mailslot_opens"` // and mailslots
 }
 
 // Count is how many places there are, and how many of them hold a cartridge.

@@ -36,9 +36,16 @@ type libraryRecord struct {
 	Slots     int      `json:"slots"`
 	Mailslots int      `json:"mailslots"`
 	Config    geometry `json:"config"` // as it was configured last
-	Moves     uint64   `json:"moves"`
-	Exchanges uint64   `json:"exchanges"`
-	Scans     uint64   `json:"scans"`
+	counters
+}
+
+// counters are kept since the library was made.
+type counters struct {
+	Moves         uint64 `json:"moves"`     // of cartridges by the robot: each is a pick and a place
+	Exchanges     uint64 `json:"exchanges"` // of two cartridges at once
+	Scans         uint64 `json:"scans"`     // of elements, for INITIALIZE ELEMENT STATUS
+	DoorOpens     uint64 `json:"door_opens"`
+	MailslotOpens uint64 `json:"mailslot_opens"`
 }
 
 // geometry is the part of a Config that can also be changed while the library runs.
