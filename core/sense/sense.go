@@ -58,7 +58,7 @@ type Error struct {
 	Key  Key
 	Code Code
 
-	Info    uint64 // INFORMATION, valid when HasInfo
+	Info    uint64 // INFORMATION, valid when HasInfo; with ILI in two's complement
 	Command uint64 // COMMAND-SPECIFIC INFORMATION, valid when HasCommand
 
 	// Field is the offending byte of the CDB, or of the parameter list when
@@ -230,7 +230,8 @@ func (e *Error) appendFixed(dst []byte) []byte {
 	if e.Deferred {
 		b[0] = 0x71
 	}
-	if e.HasInfo && e.Info <= 0xffffffff {
+	// a length that was too long for what was asked is a negative number of 64 or of 32 bits
+	if e.HasInfo && (e.Info <= 0xffffffff || e.ILI && int64(e.Info) >= -1<<31 && int64(e.Info) < 0) {
 		b[0] |= 0x80
 		binary.BigEndian.PutUint32(b[3:], uint32(e.Info))
 	}

@@ -41,6 +41,10 @@ type Config struct {
 	// DIAGNOSTIC is not supported.
 	SelfTest func(c *core.Command) error
 
+	// NoPageZero: MODE SENSE of page 00h returns the header and the block descriptor alone, as
+	// drivers of tapes want it. There is no such page then.
+	NoPageZero bool
+
 	// CanProtect: the SWP bit of the Control mode page can be set.
 	CanProtect bool
 	// VolatileCache sets V_SUP of VPD page 86h.

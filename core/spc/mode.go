@@ -26,9 +26,12 @@ type ModePage struct {
 	// and once when the device is attached. It must not keep page, and is never
 	// called twice at a time. May be nil.
 	Apply func(page []byte)
-	// Live, when set, writes the fields that the device itself changes, and no MODE SELECT, into
-	// a copy of the page: what there is now.
+	// Live, when set, writes what has changed otherwise than by MODE SELECT of this page, by the device
+	// itself or by another page, into a copy of the values: what there is now.
 	Live func(page []byte)
+	// Least is the length of the shortest form of the page, header included, that MODE SELECT
+	// takes: what is left out keeps its values. 0: only the whole page.
+	Least int
 }
 
 // Bits of the first byte of a mode page (SPC-6, 7.5.7).
@@ -114,6 +117,18 @@ func (p *ModePage) live(values []byte) []byte {
 	return b
 }
 
+// steady is live for values that are not the current ones: what MODE SELECT can change stays.
+func (p *ModePage) steady(values []byte) []byte {
+	b := p.live(values)
+	if p.Live != nil {
+		for i := range b {
+			m := p.changeable(i)
+			b[i] = b[i]&^m | values[i]&m
+		}
+	}
+	return b
+}
+
 // merge gives the changeable bits of from to a copy of the default values.
 func (p *ModePage) merge(from []byte) []byte {
 	b := bytes.Clone(p.Default)
@@ -159,6 +174,15 @@ func (d *Device) setModes(own []ModePage) error {
 // findMode is the index of a mode page, -1 when there is none.
 func (d *Device) findMode(code, sub uint8) int {
 	return slices.IndexFunc(d.pages, func(p ModePage) bool { return p.code() == code && p.sub() == sub })
+}
+
+// live are the values of all pages now: those of t, but for what changes by itself.
+func (d *Device) live(t *modeTable) [][]byte {
+	values := slices.Clone(t.current)
+	for i := range values {
+		values[i] = d.pages[i].live(values[i])
+	}
+	return values
 }
 
 // Mode returns a copy of the current values of a mode page, nil when the device does

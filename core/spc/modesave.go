@@ -60,9 +60,10 @@ func (d *Device) Reset() {
 	d.selecting.Lock()
 	defer d.selecting.Unlock()
 	old := d.modes.Load()
+	before := d.live(old)
 	d.modes.Store(&modeTable{current: old.saved, saved: old.saved})
 	for i := range d.pages {
-		if apply := d.pages[i].Apply; apply != nil && !bytes.Equal(old.current[i], old.saved[i]) {
+		if apply := d.pages[i].Apply; apply != nil && !bytes.Equal(before[i], old.saved[i]) {
 			apply(old.saved[i])
 		}
 	}

@@ -34,7 +34,8 @@ func (d *Device) modeSelect10(c *core.Command) error {
 // modeChange is what a MODE SELECT is about to do. Nothing of the device changes
 // before all of the parameter list has been found good.
 type modeChange struct {
-	values [][]byte // of all pages, in the order of Device.pages
+	before [][]byte // the values of all pages, in the order of Device.pages
+	values [][]byte // as they will be
 	header func()   // nil: nothing
 }
 
@@ -45,16 +46,16 @@ func (d *Device) modeSelect(c *core.Command, n int, parse func([]byte) (h Header
 	if c.CDB[1]&sp != 0 && d.host.State() == nil {
 		return sense.FieldBit(1, 0)
 	}
-	list := c.Out
+	list, before := c.Out, d.live(d.modes.Load())
 	switch {
 	case len(list) < c.OutLen:
 		return sense.ErrParamLength // the initiator sent less than it announced
 	case c.CDB[1]&rtd != 0 && len(list) > 0:
 		return sense.FieldBit(int(c.Row.Len.Off), 7)
 	case c.CDB[1]&rtd != 0:
-		return d.commit(c, modeChange{values: d.defaults()})
+		return d.commit(c, modeChange{before: before, values: d.defaults()})
 	case len(list) == 0: // not an error (SPC-6, 6.12)
-		return d.commit(c, modeChange{values: d.modes.Load().current})
+		return d.commit(c, modeChange{before: before, values: before})
 	case len(list) < n:
 		return sense.ErrParamLength
 	}
@@ -71,12 +72,12 @@ func (d *Device) modeSelect(c *core.Command, n int, parse func([]byte) (h Header
 		return sense.ErrParamLength
 	}
 	h.Block = list[n : n+length]
-	change := modeChange{}
+	change := modeChange{before: before}
 	var err error
 	if change.header, err = d.selectHeader(c, h); err != nil {
 		return err
 	}
-	if change.values, err = d.selectPages(c, n+length); err != nil {
+	if change.values, err = d.selectPages(c, n+length, before); err != nil {
 		return err
 	}
 	return d.commit(c, change)
@@ -126,9 +127,9 @@ func all(b []byte, v byte) bool {
 
 // selectPages checks the pages of c's parameter list, which begin at off, and
 // returns the values of all pages as they would be.
-func (d *Device) selectPages(c *core.Command, off int) ([][]byte, error) {
+func (d *Device) selectPages(c *core.Command, off int, before [][]byte) ([][]byte, error) {
 	list := c.Out
-	values := slices.Clone(d.modes.Load().current)
+	values := slices.Clone(before)
 	if off < len(list) && c.CDB[1]&pf == 0 {
 		return nil, sense.FieldBit(1, 4) // the vendor specific format of SCSI-1: we have none
 	}
@@ -137,18 +138,17 @@ func (d *Device) selectPages(c *core.Command, off int) ([][]byte, error) {
 		if len(b) < 2 || len(b) < headerLen(b[0]) {
 			return nil, sense.ErrParamLength
 		}
-		i, err := d.selectPage(b, values)
-		if err != nil {
+		if err := d.selectPage(b, values); err != nil {
 			return nil, shift(err, off)
 		}
-		off += len(values[i])
+		off += pageLen(b)
 	}
 	return values, nil
 }
 
 // selectPage checks the page at the start of b against values, and puts it in. An
 // error's byte is counted from the start of b.
-func (d *Device) selectPage(b []byte, values [][]byte) (int, error) {
+func (d *Device) selectPage(b []byte, values [][]byte) error {
 	code, sub, lengthAt := b[0]&pageCodeMask, uint8(0), 1
 	if b[0]&spf != 0 {
 		sub, lengthAt = b[1], 2
@@ -156,33 +156,35 @@ func (d *Device) selectPage(b []byte, values [][]byte) (int, error) {
 	i := d.findMode(code, sub)
 	switch {
 	case i < 0 && slices.ContainsFunc(d.pages, func(p ModePage) bool { return p.code() == code }):
-		return 0, sense.Param(1)
+		return sense.Param(1)
 	case i < 0:
-		return 0, sense.ParamBit(0, 5)
+		return sense.ParamBit(0, 5)
 	}
 	p := &d.pages[i]
 	switch {
 	case b[0]&spf != p.Default[0]&spf:
-		return 0, sense.ParamBit(0, 6)
-	case pageLen(b) != len(p.Default):
-		return 0, sense.Param(lengthAt)
-	case len(b) < len(p.Default):
-		return 0, sense.ErrParamLength
+		return sense.ParamBit(0, 6)
+	case pageLen(b) != len(p.Default) && (p.Least == 0 || pageLen(b) < p.Least || pageLen(b) > len(p.Default)):
+		return sense.Param(lengthAt)
+	case len(b) < pageLen(b):
+		return sense.ErrParamLength
 	}
-	now := p.live(values[i])
+	if n := pageLen(b); n < len(p.Default) {
+		b = append(bytes.Clone(b[:n]), values[i][n:]...)
+	}
 	for j := headerLen(b[0]); j < len(p.Default); j++ {
-		if bad := (b[j] ^ now[j]) &^ p.changeable(j); bad != 0 {
-			return 0, sense.ParamBit(j, uint8(bits.Len8(bad)-1))
+		if bad := (b[j] ^ values[i][j]) &^ p.changeable(j); bad != 0 {
+			return sense.ParamBit(j, uint8(bits.Len8(bad)-1))
 		}
 	}
 	page := p.merge(b)
 	if p.Check != nil {
 		if err := p.Check(page); err != nil {
-			return 0, err
+			return err
 		}
 	}
 	values[i] = page
-	return i, nil
+	return nil
 }
 
 // shift moves the field pointer of an error in a page to that of the parameter list.
@@ -207,8 +209,7 @@ func (d *Device) defaults() [][]byte {
 // commit saves what SP asks to save, makes ch effective and tells the other
 // nexuses. The caller holds d.selecting.
 func (d *Device) commit(c *core.Command, ch modeChange) error {
-	old := d.modes.Load()
-	t := &modeTable{current: ch.values, saved: old.saved}
+	t := &modeTable{current: ch.values, saved: d.modes.Load().saved}
 	if c.CDB[1]&sp != 0 {
 		t.saved = ch.values
 		if err := d.saveModes(ch.values); err != nil {
@@ -218,7 +219,7 @@ func (d *Device) commit(c *core.Command, ch modeChange) error {
 	d.modes.Store(t)
 	changed := false
 	for i := range d.pages {
-		if bytes.Equal(old.current[i], t.current[i]) {
+		if bytes.Equal(ch.before[i], t.current[i]) {
 			continue
 		}
 		changed = true

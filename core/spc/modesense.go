@@ -75,6 +75,9 @@ func (d *Device) appendModes(b []byte, c *core.Command) ([]byte, error) {
 	}
 	t := d.modes.Load()
 	found, known := false, code == allPages
+	if d.cfg.NoPageZero && code == 0 && sub == 0 {
+		return b, nil
+	}
 	for i := range d.pages {
 		p := &d.pages[i]
 		if code != allPages && p.code() != code {
@@ -90,9 +93,9 @@ func (d *Device) appendModes(b []byte, c *core.Command) ([]byte, error) {
 		case pcCurrent:
 			b = append(b, p.live(t.current[i])...)
 		case pcDefault:
-			b = append(b, p.live(p.Default)...)
+			b = append(b, p.steady(p.Default)...)
 		case pcSaved:
-			b = append(b, p.live(t.saved[i])...)
+			b = append(b, p.steady(t.saved[i])...)
 		case pcChangeable:
 			b = append(b, p.Default...)
 			for j := headerLen(p.Default[0]); j < len(p.Default); j++ {

@@ -51,6 +51,8 @@ type Drive struct {
 
 	tape  chan struct{} // holds the token of whoever may use the medium
 	after *operation    // that the command which holds the tape leaves behind
+	// scratch is memory for one block, for who holds the tape.
+	scratch []byte
 
 	mu       sync.Mutex // guards all below
 	cart     Cartridge  // in the drive; nil: none
@@ -60,7 +62,9 @@ type Drive struct {
 	op       *operation   // that keeps the tape after its status; nil: none
 	deferred *sense.Error // an error that the next command to the medium reports
 	prevent  map[uint32]bool
-	cleaning bool // the drive wants to be cleaned
+	// partitioning is the Medium Partition page.
+	partitioning partitioning
+	cleaning     bool // the drive wants to be cleaned
 }
 
 // mount is a loaded cartridge.
@@ -76,10 +80,10 @@ type mount struct {
 	object    uint64 // the logical object behind the position
 
 	dirty bool // something may be recorded that no Flush has made durable
-	// pastPEW, of each partition: the position is in the programmable early warning zone, and that
-	// was reported.
-	pastPEW [medium.MaxPartitions]bool
-	usage   usage
+	// warned and forewarned, of each partition: early warning, and programmable early warning,
+	// were passed since the end of data was before.
+	warned, forewarned [medium.MaxPartitions]bool
+	usage              usage
 	// overwrite is what ALLOW OVERWRITE permits.
 	overwrite overwrite
 }

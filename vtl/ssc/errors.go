@@ -25,6 +25,8 @@ const (
 	incompatibleMedium    sense.Code = 0x3000
 	cannotReadFormat      sense.Code = 0x3002
 	cleaningInstalled     sense.Code = 0x3003
+	cannotWriteFormat     sense.Code = 0x3005
+	associatedWP          sense.Code = 0x2703
 	wormOverwrite         sense.Code = 0x300c
 	mediumFormatCorrupt   sense.Code = 0x3100
 	pastBeginning         sense.Code = 0x3b0c

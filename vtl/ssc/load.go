@@ -84,10 +84,10 @@ func (d *Drive) loadIn(ctx context.Context, by *core.Path, progress func(float64
 		d.alerts.raise(alertMemoryFailure.bit())
 		d.log.Warn("the memory of a cartridge cannot be written", "barcode", cart.Barcode(), "err", err)
 	}
-	d.settings.loaded()
 	d.raise(sense.MediumMayHaveChanged, by) // before anybody can use it
 	d.mu.Lock()
 	d.mount, d.load, d.loadErr = m, loaded, nil
+	d.partitioning = m.partitioning()
 	d.mu.Unlock()
 	d.stats.Loads.Add(1)
 	return nil
@@ -171,6 +171,7 @@ func (d *Drive) unmount() error {
 	d.mu.Lock()
 	d.mount, d.load = nil, held
 	d.mu.Unlock()
+	d.scratch = nil
 	d.settings.unloaded()
 	d.keys.demounted()
 	if err := errors.Join(d.noteUnload(m), m.medium.Close()); err != nil {

@@ -60,3 +60,13 @@ func (d *Drive) protectionVPD(b []byte, _ *core.Command) []byte {
 // logPages are the log pages of a drive. They report Drive.stats, and what the loaded medium says of
 // itself (Drive.look).
 func (d *Drive) logPages() []spc.LogPage { return d.driveLogs() }
+
+// extraModePages are mode pages beyond those of modes.go: of logical block protection, and vendor
+// specific ones of the model.
+func (d *Drive) extraModePages() []spc.ModePage {
+	var list []spc.ModePage
+	if len(d.model.Protection) > 0 {
+		list = append(list, d.guardPage())
+	}
+	return list
+}

@@ -59,6 +59,13 @@ const (
 // tables are all commands of a drive beyond the primary ones, one table per file.
 var tables = [][]row{
 	motionTable,
+	spaceTable,
+	readTable,
+	writeTable,
+	appendTable,
+	eraseTable,
+	formatTable,
+	verifyTable,
 	loadTable,
 	attributeTable,
 	densityTable,
