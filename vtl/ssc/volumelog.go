@@ -38,8 +38,8 @@ func (d *Drive) volumeLog(*core.Command) []spc.LogParam {
 			text(0x0042, m.info.Barcode, 32),
 			text(0x0043, media.Vendor, 8),
 			text(0x0045, volumePersonality(media.Name), 9),
-			number(0x0080, flag(m.readOnly), 1),
-			number(0x0081, flag(m.cart.WORM()), 1),
+			number(0x0080, asNumber(m.readOnly), 1),
+			number(0x0081, asNumber(m.cart.WORM()), 1),
 			m.perPartition(0x0202, func(p int) uint64 { return megabytes(m.medium.Partition(p).Capacity) }),
 			m.perPartition(0x0203, func(p int) uint64 { return megabytes(m.medium.Partition(p).Used) }),
 			m.perPartition(0x0204, func(p int) uint64 {
@@ -54,7 +54,7 @@ func (d *Drive) volumeLog(*core.Command) []spc.LogParam {
 	return list
 }
 
-func flag(b bool) uint64 {
+func asNumber(b bool) uint64 {
 	if b {
 		return 1
 	}

@@ -1,0 +1,137 @@
+package ssc
+
+import (
+	"bytes"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/datadriven"
+
+	"github.com/targate/targate/core"
+	"github.com/targate/targate/core/coretest"
+	"github.com/targate/targate/core/scsi"
+)
+
+// TestScript runs the exchanges under testdata/script. Each file has one drive, with a cartridge in it, that
+// three initiators reach. go test -run TestScript -rewrite writes the outcomes anew.
+//
+//	drive model=NAME barcode=BARCODE [mib=CAPACITY]   a new drive, and the cartridge in it
+//	do [nexus=N] [in=LENGTH] [out=N] [mask=FROM-TO]   one command: a CDB in hexadecimal, Data-Out on further
+//	                                                  lines or N bytes that count up; what changes from
+//	                                                  run to run is masked. in defaults to 4096.
+//	ua [nexus=N]                                      the unit attentions that wait
+//	insert barcode=BARCODE [mib=CAPACITY]             another cartridge, in the place of that in the drive
+//	lose nexus=N                                      the nexus is lost
+func TestScript(t *testing.T) {
+	datadriven.Walk(t, "testdata/script", func(t *testing.T, file string) {
+		var d *Drive
+		var paths []*core.Path
+		datadriven.RunTest(t, file, func(t *testing.T, td *datadriven.TestData) string {
+			nexus, mib := 0, 64
+			var barcode string
+			td.MaybeScanArgs(t, "nexus", &nexus)
+			td.MaybeScanArgs(t, "mib", &mib)
+			td.MaybeScanArgs(t, "barcode", &barcode)
+			switch td.Cmd {
+			case "drive":
+				var model string
+				td.ScanArgs(t, "model", &model)
+				d = driveOf(t, model)
+				u := coretest.NewUnit(t, d, &coretest.State{})
+				if barcode != "" {
+					insert(t, d, barcode, mib)
+				}
+				paths = nil
+				for range 3 {
+					paths = append(paths, coretest.NewPath(t, u))
+				}
+				return ""
+			case "insert":
+				if err := d.Remove(t.Context()); err != nil {
+					return err.Error() + "\n"
+				}
+				insert(t, d, barcode, mib)
+				return ""
+			case "ua":
+				var b strings.Builder
+				for _, c := range coretest.TakeUA(paths[nexus]) {
+					fmt.Fprintf(&b, "%02Xh/%02Xh %s\n", c.ASC(), c.ASCQ(), c.Name())
+				}
+				return b.String()
+			case "lose":
+				paths[nexus].Nexus().Reset(func() {})
+				return ""
+			case "do":
+				return do(t, td, paths[nexus])
+			}
+			t.Fatalf("unknown command %s", td.Cmd)
+			return ""
+		})
+	})
+}
+
+func do(t *testing.T, td *datadriven.TestData, p *core.Path) string {
+	room, count, mask := 4096, 0, ""
+	td.MaybeScanArgs(t, "in", &room)
+	td.MaybeScanArgs(t, "out", &count)
+	td.MaybeScanArgs(t, "mask", &mask)
+	head, rest, _ := strings.Cut(td.Input, "\n")
+	out := unhex(t, rest)
+	for i := range count {
+		out = append(out, byte(i))
+	}
+	r := coretest.Do(p, unhex(t, head), out, room)
+	data := bytes.Clone(r.Data)
+	if mask != "" {
+		var from, to int
+		if _, err := fmt.Sscanf(mask, "%d-%d", &from, &to); err != nil {
+			t.Fatal(err)
+		}
+		for i := from; i <= to && i < len(data); i++ {
+			data[i] = 0xee
+		}
+	}
+	s := r.String() + "\n"
+	if r.Sense != nil && r.Status == scsi.CheckCondition && (r.Sense.Filemark || r.Sense.EndOfMedium || r.Sense.ILI) {
+		s = fmt.Sprintf("filemark %v, end of medium %v, ILI %v: %s", r.Sense.Filemark, r.Sense.EndOfMedium, r.Sense.ILI, s)
+	}
+	if len(data) > 0 {
+		s += hex.Dump(data)
+	}
+	return s
+}
+
+func unhex(t *testing.T, s string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(strings.Join(strings.Fields(s), ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func driveOf(t *testing.T, model string) *Drive {
+	t.Helper()
+	m, ok := models.Drive(model)
+	if !ok {
+		t.Fatalf("no model %s", model)
+	}
+	d, err := New(Config{Model: m, Identity: core.Identity{Vendor: m.Vendor, Product: m.Product, Revision: m.Revision,
+		Serial: m.SerialPrefix + strings.Repeat("0", m.SerialLength-len(m.SerialPrefix)-1) + "1"},
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func insert(t *testing.T, d *Drive, barcode string, mib int) {
+	t.Helper()
+	if err := d.Insert(newCartridge(t, barcode, int64(mib)<<20)); err != nil {
+		t.Fatal(err)
+	}
+}
