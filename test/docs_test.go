@@ -92,12 +92,23 @@ func TestCommandLines(t *testing.T) {
 		code = append(code, regexp.MustCompile("`targate [^`\n]+`").FindAllString(text, -1)...)
 		for _, m := range called.FindAllStringSubmatch(strings.Join(code, "\n"), -1) {
 			command := m[1]
-			if _, ok := help[command]; !ok {
-				out, err := exec.Command(exe, command, "--help").CombinedOutput()
+			ask := func() {
+				if _, ok := help[command]; ok {
+					return
+				}
+				out, err := exec.Command(exe, append(strings.Fields(command), "--help")...).CombinedOutput()
 				if err != nil {
 					t.Errorf("%s types targate %s: %s", file, command, out)
 				}
 				help[command] = string(out)
+			}
+			ask()
+			if verb := regexp.MustCompile(`^ ([a-z-]+)`).FindStringSubmatch(m[2]); verb != nil && strings.Contains(help[command], "Available Commands:") {
+				if !strings.Contains(help[command], "\n  "+verb[1]+" ") {
+					t.Errorf("%s types targate %s %s: there is no such command", file, command, verb[1])
+				}
+				command += " " + verb[1]
+				ask()
 			}
 			seen++
 			for _, f := range regexp.MustCompile(` (--?[a-z][a-z-]*)`).FindAllStringSubmatch(m[2], -1) {
@@ -191,7 +202,7 @@ func functions(t *testing.T) map[string]bool {
 	t.Helper()
 	names := map[string]bool{}
 	decl := regexp.MustCompile(`(?m)^(?:func (?:\([^)]*\) )?|\t)([A-Za-z_]+)[[(]`)
-	for _, part := range []string{"cmd", "core", "gateway", "handlers", "test"} {
+	for _, part := range []string{"cmd", "core", "gateway", "handlers", "test", "vtl"} {
 		err := filepath.WalkDir(filepath.Join(root, part), func(path string, d os.DirEntry, err error) error {
 			if err != nil || !strings.HasSuffix(path, ".go") {
 				return err

@@ -84,6 +84,8 @@ func clientError(socket string, err error) error {
 		return fail(exitConflict, err)
 	case errors.As(err, &p) && p.Status == http.StatusNotFound:
 		return fail(exitNotFound, err)
+	case errors.As(err, &p) && p.Status == http.StatusBadRequest:
+		return fail(exitUsage, err)
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		return failf(exitNotFound, "no server answers at %s: %w", socket, err)
 	}

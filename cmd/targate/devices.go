@@ -50,9 +50,6 @@ func configOptions(dir string) config.Options {
 	return config.Options{Kinds: deviceKinds(), Collections: collections(), Dir: dir}
 }
 
-// collections are all kinds of device that come several at a time.
-func collections() []config.Collection { return nil }
-
 // openDevice makes a disk of a store.
 func openDevice(c manage.DeviceConfig) (core.Handler, error) {
 	kind, ok := handlers.Find(c.Kind)

@@ -72,11 +72,12 @@ func rootCommand() *cobra.Command {
 		SilenceErrors: true,
 		Args:          cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return errors.New("a command is missing: demo, serve, check, apply, status, session, alua or version")
+			return errors.New("a command is missing: demo, serve, check, apply, status, session, alua, library, drive, slot, tape or version")
 		},
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(demoCommand(), serveCommand(), checkCommand(), applyCommand(), statusCommand(), sessionCommand(), aluaCommand(), versionCommand())
+	root.AddCommand(demoCommand(), serveCommand(), checkCommand(), applyCommand(), statusCommand(), sessionCommand(), aluaCommand(),
+		libraryCommand(), driveCommand(), slotCommand(), tapeCommand(), versionCommand())
 	return root
 }
 

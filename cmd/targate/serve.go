@@ -151,11 +151,12 @@ func (s *server) start(m *config.Model) error {
 	door := iscsi.New(gateway, iscsi.Options{Log: s.log, Pool: pool})
 	var err error
 	s.manager, err = manage.New(manage.Options{Gateway: gateway, Door: door, State: s.state,
-		OpenDevice: openDevice, Pool: pool, Log: s.log})
+		OpenDevice: openDevice, OpenCollection: s.openLibrary, Pool: pool, Log: s.log})
 	if err != nil {
 		return errors.Join(err, door.Shutdown(context.Background()))
 	}
-	s.api = api.New(api.Options{Manager: s.manager, Version: version(), Log: s.log,
+	libraries := libraryAPI{func() map[string]*tapeLibrary { return tapeLibraries(s.manager) }}
+	s.api = api.New(api.Options{Manager: s.manager, Version: version(), Log: s.log, Routes: libraries.routes(),
 		Parse: func(file, dir string, text []byte) (*config.Model, error) {
 			return config.Parse(file, text, configOptions(dir))
 		}})
@@ -168,6 +169,11 @@ func (s *server) start(m *config.Model) error {
 		}
 	}
 	return nil
+}
+
+// openLibrary opens an entry of libraries.
+func (s *server) openLibrary(c manage.CollectionConfig) (manage.Collection, error) {
+	return openLibrary(c, func(device string) { s.manager.DropSessions(manage.SessionChoice{Device: device}) })
 }
 
 // reload applies the file again. What ran goes on if that fails.

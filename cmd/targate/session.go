@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -25,7 +26,10 @@ func sessionCommand() *cobra.Command {
 }
 
 // serverFlags are how a command finds the running server.
-type serverFlags struct{ socket, output string }
+type serverFlags struct {
+	socket, output string
+	timeout        time.Duration // of a question; 0: askTimeout
+}
 
 func (f *serverFlags) add(c *cobra.Command) {
 	addOutput(c, &f.output)
@@ -44,7 +48,7 @@ func (f *serverFlags) with(c *cobra.Command, do func(context.Context, *api.Clien
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(c.Context(), askTimeout)
+	ctx, cancel := context.WithTimeout(c.Context(), cmp.Or(f.timeout, askTimeout))
 	defer cancel()
 	return clientError(path, do(ctx, api.NewClient(path)))
 }

@@ -1,20 +1,27 @@
 package manage
 
 import (
+	"slices"
 	"strings"
 
+	"github.com/targate/targate/core"
 	"github.com/targate/targate/gateway/target"
 )
 
-// SessionChoice names sessions: one by its TSIH, or those of a target.
+// SessionChoice names sessions: one by its TSIH, or those of a target, or those that see a
+// device.
 type SessionChoice struct {
 	TSIH   uint16 `json:"tsih,omitempty"`
 	Target string `json:"target,omitempty"`
+	Device string `json:"device,omitempty"`
 }
 
 func (c SessionChoice) match(s *target.Session) bool {
-	if c.TSIH != 0 {
+	switch {
+	case c.TSIH != 0:
 		return s.TSIH == c.TSIH
+	case c.Device != "":
+		return slices.ContainsFunc(s.Nexus.Paths(), func(p *core.Path) bool { return p.Unit().Name() == c.Device })
 	}
 	return s.Target.Name() == strings.ToLower(c.Target)
 }

@@ -17,7 +17,6 @@ const (
 	iqn       = "iqn.2026-11.org.targate:disks"
 	iqnSecond = "iqn.2026-11.org.targate:disks-again" // the same logical units
 	iqnChap   = "iqn.2026-11.org.targate:chap"
-	iqnSlow   = "iqn.2026-11.org.targate:slow" // LUN 0 takes seconds to be overwritten
 	user      = "joe"
 	secret    = "correct-horse-1"
 	mutual    = "battery-staple-2"
@@ -40,10 +39,6 @@ var classes = []class{
 	{"file-thick-512", 512, 31, "handler: file, path: ./file-thick-512, thin: false"},
 	{"mem-512", 512, 31, "handler: mem"},
 	{"mem-4096", 4096, 64, "handler: mem"},
-	// With protection information of each type.
-	{"mem-512-pi1", 512, 31, "handler: mem, protection: 1"},
-	{"file-thin-4096-pi2", 4096, 64, "handler: file, path: ./file-thin-4096-pi2, protection: 2"},
-	{"file-thin-512-pi3", 512, 31, "handler: file, path: ./file-thin-512-pi3, protection: 3"},
 }
 
 // A class has its device at LUN 2n, and the same device write protected at 2n+1.
@@ -56,9 +51,7 @@ func configuration() string {
 		fmt.Fprintf(&devices, "  - {name: %s, %s, size: %dMiB, block_size: %d}\n", c.name, c.device, c.mib, c.block)
 		fmt.Fprintf(&luns, "      %d: %s\n      %d: {device: %s, read_only: true}\n", lunOf(i), c.name, readOnlyOf(i), c.name)
 	}
-	return "devices:\n" + devices.String() +
-		"  - {name: slow, handler: mem, size: 4MiB, filter: \"delay op=write,zero time=1s\"}\n" + "targets:\n" +
-		"  - {iqn: \"" + iqnSlow + "\", luns: {0: slow}}\n" +
+	return "devices:\n" + devices.String() + "targets:\n" +
 		"  - iqn: " + iqn + "\n    luns:\n" + luns.String() +
 		"  - iqn: " + iqnSecond + "\n    luns:\n" + luns.String() +
 		"  - iqn: " + iqnChap + "\n    groups: [{name: chap, initiators: [\"" + chapName + "\"], luns: {0: " + classes[0].name + "}}]\n" +

@@ -62,7 +62,7 @@ func makeDir(path string) error {
 	if err := makeDir(filepath.Dir(path)); err != nil {
 		return err
 	}
-	if err := os.Mkdir(path, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	return cartridge.OS{}.SyncDir(filepath.Dir(path))

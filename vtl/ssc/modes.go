@@ -49,7 +49,6 @@ func (d *Drive) primary() spc.Config {
 		SetHeader:  d.setHeader,
 		NoPageZero: true,
 		CanProtect: true,
-		Imitation:  d.imitation(),
 	}
 }
 

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/targate/targate/gateway/manage"
 )
@@ -39,8 +40,8 @@ func endSessions(r *http.Request, end func(SessionRequest) int) (any, error) {
 	if err := Body(r, &q); err != nil {
 		return nil, err
 	}
-	if (q.TSIH == 0) == (q.Target == "") {
-		return nil, NewProblem(http.StatusBadRequest, "one of tsih and target is needed")
+	if n := len(slices.DeleteFunc([]bool{q.TSIH != 0, q.Target != "", q.Device != ""}, func(b bool) bool { return !b })); n != 1 {
+		return nil, NewProblem(http.StatusBadRequest, "one of tsih, target and device is needed")
 	}
 	n := end(q)
 	if n == 0 {
