@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/targate/targate/test/daemon"
 )
 
 // Each test here is something that Debian's tgtd does wrong before the Linux tape driver.
@@ -67,8 +69,8 @@ func TestEndOfMedium(t *testing.T) {
 	}
 	contains(t, out, "No space left on device")
 	blocks := written(t, out)
-	if min, max := smallMiB<<20/size/2, smallMiB<<20/size+32; blocks < min || blocks > max {
-		t.Errorf("%d blocks of 64 KiB on a tape of %d MiB", blocks, smallMiB)
+	if least, most := daemon.SmallBytes*9/10/size, daemon.SmallBytes/size; blocks < least || blocks > most {
+		t.Errorf("%d blocks of 64 KiB before the early warning of a tape of %d bytes", blocks, daemon.SmallBytes)
 	}
 	// st has written a filemark at close. A trailer after early warning fits.
 	d.sh("dd if=/dev/urandom of=/tmp/trailer bs=1024 count=2 status=none; dd if=/tmp/trailer of=$T bs=1024 count=1 status=none || dd if=/tmp/trailer of=$T bs=1024 count=1 status=none")

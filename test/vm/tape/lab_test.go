@@ -26,27 +26,21 @@ const (
 	slots, mailslots = 16, 2
 
 	// Slots by what their cartridges hold.
-	big   = 1 // to 4: more than any test writes
-	small = 5 // to 8: smallMiB
-	worm  = 9
-	clean = 10
-	empty = 11 // to slots
-
-	smallMiB = 48
+	big   = 1  // to 4: more than any test writes
+	small = 5  // to 8: daemon.SmallBytes
+	worm  = 9  // as small
+	empty = 11 // to slots; a cleaning cartridge is in the one before
 )
 
 const config = `libraries:
   - name: lib0
     model: ibm-3573-tl
     path: ./tapes
-    drives: [{model: ibm-ult3580-td8}, {model: ibm-ult3580-td8}]
+    personalities: ./models
+    drives: [` + daemon.TestDrive + `, ` + daemon.TestDrive + `]
     slots: 16
     mailslots: 2
-    cartridges:
-      - {barcodes: "TG0001L8-TG0004L8", capacity: 4GiB}
-      - {barcodes: "TG0005L8-TG0008L8", capacity: 48MiB}
-      - {barcodes: "TG0009LY", capacity: 48MiB}
-      - CLN010L1
+    cartridges: ["TG0001L8-TG0004L8", "TG0005T8-TG0008T8", TG0009TY, CLN010L1]
 targets:
   - {iqn: "` + iqn + `", library: lib0}
 `
@@ -73,6 +67,9 @@ func TestMain(m *testing.M) {
 		if *peer {
 			return startPeer(dir)
 		}
+		if err := daemon.WriteTapeModels(dir); err != nil {
+			return nil, err
+		}
 		t, err := daemon.StartTargate(daemon.TargateOptions{Dir: dir, Portal: portal, Config: config})
 		if err != nil {
 			return nil, err
@@ -84,7 +81,7 @@ func TestMain(m *testing.M) {
 }
 
 func startPeer(dir string) (func() error, error) {
-	l := &daemon.TgtdLibrary{Drives: 2, Slots: slots, Mailslots: mailslots, MiB: smallMiB}
+	l := &daemon.TgtdLibrary{Drives: 2, Slots: slots, Mailslots: mailslots, MiB: daemon.SmallBytes >> 20}
 	for i := 1; i < empty; i++ {
 		l.Barcodes = append(l.Barcodes, fmt.Sprintf("TG%04dL8", i))
 	}
