@@ -36,6 +36,9 @@ func (d *Drive) erase(c *core.Command) error {
 		run: func(ctx context.Context, progress func(float64)) error {
 			m := d.mount
 			d.stats.Erases.Add(1)
+			if err := m.cut(m.partition, m.object); err != nil {
+				return d.failed(err, true)
+			}
 			if err := m.medium.Truncate(m.partition, m.object); err != nil {
 				return d.failed(err, true)
 			}

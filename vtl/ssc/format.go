@@ -92,6 +92,7 @@ func (d *Drive) renew(c *core.Command, op *operation, f func(medium.Medium) erro
 			return d.failed(err, true)
 		}
 		d.stats.Formats.Add(1)
+		m.renewed()
 		d.moveTo(0, 0)
 		d.mu.Lock()
 		m.dirty, m.overwrite = false, overwriteNone

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/targate/targate/core"
 	"github.com/targate/targate/core/sense"
 	"github.com/targate/targate/core/spc"
 	"github.com/targate/targate/vtl/medium"
@@ -129,18 +130,30 @@ func (d *Drive) readGuard() guard  { return d.guardFor(lbpR) }
 // block is recorded.
 var errGuard = sense.New(sense.HardwareError, sense.GuardCheckFailed)
 
-// unguard takes the protection information off the block data of a WRITE. What it gives goes into the
-// Recording, so that the CRC32C is that of the data as it left the initiator.
-func (d *Drive) unguard(data []byte) (block []byte, r medium.Recording, err error) {
-	g := d.writeGuard()
-	if g.method == guardNone {
-		return data, medium.Recording{}, nil
+// guarded is the rule of the length of r's data phase: with FIXED, protection information follows each
+// block.
+func (d *Drive) guarded(r core.Row) core.Rule {
+	bit, plain := uint32(0), r.Len.Func
+	switch r.Code {
+	case 0x0a, 0x8a, 0x13, 0x8f: // WRITE, VERIFY
+		bit = lbpW
+	case 0x08, 0x88: // READ
+		bit = lbpR
+	default:
+		return r.Len
 	}
-	block, crc, ok := g.check(data)
-	if !ok {
-		return nil, medium.Recording{}, errGuard
+	rule := r.Len
+	rule.Func = func(cdb []byte, block uint32) uint64 { return plain(cdb, block+uint32(d.guardFor(bit).size())) }
+	return rule
+}
+
+// seal puts the protection information of o behind its block, which is the beginning of in. What does not
+// fit into in does not go to the initiator.
+func (g guard) seal(in []byte, o medium.Object) {
+	if g.method == guardNone || len(in) <= o.Length {
+		return
 	}
-	return block, medium.Recording{CRC: crc, HasCRC: true}, nil
+	copy(in[o.Length:], g.append(nil, in[:o.Length], o.CRC))
 }
 
 // guardPage is the Control Data Protection mode page (SSC-5, 8.3.9).

@@ -180,11 +180,9 @@ func (d *Drive) attributes(p int) []attribute {
 	number(attrLifeRead, (read+m.read(d))/mib, 8)
 	number(attrLoadWritten, m.written(d)/mib, 8)
 	number(attrLoadRead, m.read(d)/mib, 8)
-	for _, id := range []uint16{attrEncrypted, attrPlain} {
-		if v, ok := m.kept(p, id); ok {
-			number(id, v, 8)
-		}
-	}
+	marks := m.marksOf(p)
+	number(attrEncrypted, marks.encrypted, 8)
+	number(attrPlain, marks.plain, 8)
 	list = append(list, m.cartridgeAttributes(d)...)
 	for _, a := range m.medium.Attributes(p) {
 		if _, ok := findHostAttribute(a.ID); ok {
@@ -266,6 +264,7 @@ type usage struct {
 	stored0         uint64 // medium.Partition.Stored, of all partitions, when it was loaded
 	// changed: the volume change reference is another one than any that was read.
 	changed bool
+	marks   [medium.MaxPartitions]marks
 }
 
 // written and read are the bytes that went to and from initiators since m was loaded.

@@ -197,7 +197,11 @@ func (d *Drive) readVariable(c *core.Command, n int) error {
 	if err != nil {
 		return err
 	}
-	o, err := m.medium.Read(m.partition, m.object, in, d.key())
+	k, err := d.keysFor(c)
+	if err != nil {
+		return err
+	}
+	o, err := m.readObject(m.object, in, k)
 	if err != nil {
 		return d.unread(err, int64(n))
 	}
@@ -209,17 +213,20 @@ func (d *Drive) readVariable(c *core.Command, n int) error {
 		return atFilemark(int64(n))
 	}
 	d.advance(1)
-	c.InLen = min(n, o.Length)
+	g := d.readGuard()
+	g.seal(in, o)
+	length := o.Length + g.size()
+	c.InLen = min(n, length)
 	c.DataValid = true
 	d.stats.BlocksRead.Add(1)
-	d.stats.BytesRead.Add(uint64(c.InLen))
+	d.stats.BytesRead.Add(uint64(min(n, o.Length)))
 	switch {
-	case o.Length == n:
+	case length == n:
 		return nil
-	case c.CDB[1]&sili != 0 && (o.Length < n || d.blockLen.Load() == 0):
+	case c.CDB[1]&sili != 0 && (length < n || d.blockLen.Load() == 0):
 		return nil
 	}
-	return badLength(int64(n) - int64(o.Length))
+	return badLength(int64(n) - int64(length))
 }
 
 // readFixed reads count blocks.
@@ -229,18 +236,23 @@ func (d *Drive) readFixed(c *core.Command, count, done int) error {
 	if err != nil {
 		return err
 	}
-	block := int(d.blockLen.Load())
+	k, err := d.keysFor(c)
+	if err != nil {
+		return err
+	}
+	block, g := int(d.blockLen.Load()), d.readGuard()
+	unit := block + g.size()
 	// ends makes what has been read the Data-In.
 	ends := func(err error) error {
-		c.InLen, c.DataValid = done*block, done > 0
+		c.InLen, c.DataValid = done*unit, done > 0
 		return err
 	}
 	for ; done < count; done++ {
 		if c.Err() != nil {
 			return aborted
 		}
-		dst := in[min(done*block, len(in)):min((done+1)*block, len(in))]
-		o, err := m.medium.Read(m.partition, m.object, dst, d.key())
+		dst := in[min(done*unit, len(in)):min((done+1)*unit, len(in))]
+		o, err := m.readObject(m.object, dst, k)
 		rest := int64(count - done)
 		switch {
 		case err != nil:
@@ -255,6 +267,7 @@ func (d *Drive) readFixed(c *core.Command, count, done int) error {
 		if o.Length != block {
 			return ends(badLength(rest))
 		}
+		g.seal(dst, o)
 		d.stats.BlocksRead.Add(1)
 		d.stats.BytesRead.Add(uint64(block))
 	}
@@ -290,6 +303,13 @@ func (d *Drive) readReverse(c *core.Command, n int) error {
 	if err != nil {
 		return err
 	}
+	if d.readGuard().method != guardNone { // what would come before the bytes that it protects
+		return sense.New(sense.IllegalRequest, sense.CommandSequenceError)
+	}
+	k, err := d.keysFor(c)
+	if err != nil {
+		return err
+	}
 	block, count := n, 1
 	if c.CDB[1]&fixed != 0 {
 		block, count = int(d.blockLen.Load()), n
@@ -299,7 +319,7 @@ func (d *Drive) readReverse(c *core.Command, n int) error {
 			return aborted
 		}
 		dst := in[min(done*block, len(in)):min((done+1)*block, len(in))]
-		length, err := d.readBack(c, dst, block)
+		length, err := d.readBack(c, dst, block, k)
 		if err != nil {
 			e, ok := err.(*sense.Error) //nolint:errorlint // made by readBack
 			if ok && !e.Deferred {
@@ -328,7 +348,7 @@ func (d *Drive) readReverse(c *core.Command, n int) error {
 
 // readBack reads the block before the position into dst, which has room for want bytes or for what of
 // it is moved, and goes before it. Without BYTORD its last byte comes first.
-func (d *Drive) readBack(c *core.Command, dst []byte, want int) (length int, err error) {
+func (d *Drive) readBack(c *core.Command, dst []byte, want int, k *keySet) (length int, err error) {
 	m := d.mount
 	if m.object == 0 {
 		return 0, atBeginning(0)
@@ -336,7 +356,7 @@ func (d *Drive) readBack(c *core.Command, dst []byte, want int) (length int, err
 	o, err := m.medium.Read(m.partition, m.object-1, nil, nil)
 	if err == nil && o.Kind == medium.Block && len(dst) > 0 {
 		b := d.room(o.Length)
-		if o, err = m.medium.Read(m.partition, m.object-1, b, d.key()); err == nil {
+		if o, err = m.readObject(m.object-1, b, k); err == nil {
 			if c.CDB[1]&bytord == 0 {
 				slices.Reverse(b)
 			}

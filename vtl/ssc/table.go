@@ -95,6 +95,7 @@ func (d *Drive) rows() []ops.Op[*Drive] {
 		if t := d.model.Timeouts[r.Name]; t != 0 {
 			r.Timeout = t
 		}
+		r.Len = d.guarded(r.Row)
 		list = append(list, r.Op)
 	}
 	return list

@@ -15,6 +15,7 @@ const (
 	bytcmp      = 0x02
 	verifyImmed = 0x04
 	vbf         = 0x08 // VERIFICATION LENGTH counts filemarks
+	vlbpm       = 0x10 // the blocks are to have protection information of the method that is set
 	vte         = 0x20 // to the end of data
 )
 
@@ -32,8 +33,8 @@ func compared(cdb []byte, off int, block uint32) uint64 {
 }
 
 var verifyTable = []row{
-	out(0x13, "VERIFY(6)", verify6, "\x13\x2f\xff\xff\xff\x00", medial, whole, onMedium((*Drive).verify6)),
-	out(0x8f, "VERIFY(16)", verify16, "\x8f\x2f\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x00",
+	out(0x13, "VERIFY(6)", verify6, "\x13\x3f\xff\xff\xff\x00", medial, whole, onMedium((*Drive).verify6)),
+	out(0x8f, "VERIFY(16)", verify16, "\x8f\x3f\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x00",
 		medial, whole, onMedium((*Drive).verify16)),
 }
 
@@ -54,13 +55,24 @@ type verification struct {
 	same              []byte // the blocks are to be
 	compare           bool
 	bytes             int64 // what INFORMATION counts when it is not blocks or filemarks
+	keys              *keySet
+	guard             guard // behind each block of same
 }
 
 // verify is VERIFY (SSC-5, 6.10 and 7.19) of n blocks, bytes or filemarks.
 func (d *Drive) verify(c *core.Command, n int) error {
 	flags := c.CDB[1]
-	v := verification{compare: flags&bytcmp != 0, same: c.Out, length: -1}
+	k, err := d.keysFor(c)
+	if err != nil {
+		return err
+	}
+	v := verification{compare: flags&bytcmp != 0, same: c.Out, length: -1, keys: k}
+	if v.compare {
+		v.guard = d.writeGuard()
+	}
 	switch {
+	case flags&vlbpm != 0 && d.readGuard().method == guardNone:
+		return sense.FieldBit(1, 4)
 	case flags&vte != 0 && flags&(vbf|bytcmp) != 0, flags&verifyImmed != 0 && v.compare:
 		return sense.FieldBit(1, 5)
 	case flags&vbf != 0 && flags&(bytcmp|fixed) != 0:
@@ -75,9 +87,9 @@ func (d *Drive) verify(c *core.Command, n int) error {
 		}
 		v.blocks = int64(n)
 	case n > 0:
-		v.blocks, v.length, v.bytes = 1, n, int64(n)
+		v.blocks, v.length, v.bytes = 1, n-v.guard.size(), int64(n)
 	}
-	if v.compare && len(v.same) != int(v.blocks)*v.length && v.blocks > 0 {
+	if v.compare && len(v.same) != int(v.blocks)*(v.length+v.guard.size()) && v.blocks > 0 {
 		return sense.New(sense.IllegalRequest, invalidFieldInIU)
 	}
 	return d.do(c, &operation{key: sense.NoSense, code: verifyInProgress, not: operationInProgress,
@@ -98,7 +110,7 @@ func (d *Drive) runVerify(ctx context.Context, v verification) error {
 		o, err := m.medium.Read(m.partition, m.object, nil, nil)
 		if err == nil && o.Kind == medium.Block {
 			b := d.room(o.Length)
-			if o, err = m.medium.Read(m.partition, m.object, b, d.key()); err == nil {
+			if o, err = m.readObject(m.object, b, v.keys); err == nil {
 				if err := d.compare(&v, b, rest); err != nil {
 					return err
 				}
@@ -142,8 +154,12 @@ func (d *Drive) compare(v *verification, b []byte, rest int64) error {
 	if !v.compare {
 		return nil
 	}
-	want := v.same[:v.length]
-	v.same = v.same[v.length:]
+	unit := v.length + v.guard.size()
+	want, _, ok := v.guard.check(v.same[:unit])
+	v.same = v.same[unit:]
+	if !ok {
+		return errGuard
+	}
 	if !bytes.Equal(want, b) {
 		return sense.New(sense.Miscompare, sense.MiscompareDuringVerify)
 	}

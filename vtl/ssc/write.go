@@ -81,15 +81,17 @@ func (d *Drive) write(c *core.Command, n int) error {
 	if n == 0 {
 		return nil
 	}
-	block, count := n, 1
+	g := d.writeGuard()
+	block, count := n-g.size(), 1 // without protection information
 	if c.CDB[1]&fixed != 0 {
 		if block, count = int(d.blockLen.Load()), n; block == 0 {
 			return sense.FieldBit(1, 0)
 		}
-	} else if err := d.checkLength(uint32(n)); err != nil {
+	} else if block < 1 || d.checkLength(uint32(block)) != nil {
 		return sense.Field(int(c.Row.Len.Off))
 	}
-	if len(c.Out) != block*count { // the transport brought less, or the block length has changed since
+	unit := block + g.size()
+	if len(c.Out) != unit*count { // the transport brought less, or the block length has changed since
 		return sense.New(sense.IllegalRequest, invalidFieldInIU)
 	}
 	if c.NoWait && (d.settings.bufferedMode.Load() == 0 || !d.mount.usage.changed || !d.prompt(block*count)) {
@@ -98,12 +100,16 @@ func (d *Drive) write(c *core.Command, n int) error {
 	if err := d.recordable(); err != nil {
 		return err
 	}
-	m, r := d.mount, d.recording()
+	m := d.mount
+	r, err := d.recording(c)
+	if err != nil {
+		return err
+	}
 	for done := range count {
 		if done > 0 && c.Err() != nil {
 			return aborted
 		}
-		if err := m.medium.Write(m.partition, m.object, c.Out[done*block:(done+1)*block], r); err != nil {
+		if err := d.record(g, c.Out[done*unit:(done+1)*unit], r); err != nil {
 			rest := count - done
 			if count == 1 && c.CDB[1]&fixed == 0 {
 				rest = n
@@ -116,6 +122,22 @@ func (d *Drive) write(c *core.Command, n int) error {
 		d.stats.BytesWritten.Add(uint64(block))
 	}
 	return d.written()
+}
+
+// record records data, a block with its protection information, at the position.
+func (d *Drive) record(g guard, data []byte, r medium.Recording) error {
+	if g.method != guardNone {
+		block, crc, ok := g.check(data)
+		if !ok {
+			return errGuard
+		}
+		data, r.CRC, r.HasCRC = block, crc, true
+	}
+	m := d.mount
+	if err := m.mark(m.partition, m.object, r.Key != nil); err != nil {
+		return err
+	}
+	return m.medium.Write(m.partition, m.object, data, r)
 }
 
 // checkLength refuses a block that the drive does not write.
@@ -195,6 +217,9 @@ func (d *Drive) writeFilemarks(c *core.Command, off int) error {
 	if n > 0 {
 		if err := d.recordable(); err != nil {
 			return err
+		}
+		if err := m.cut(m.partition, m.object); err != nil {
+			return d.unwritten(err, int64(n))
 		}
 		if err := m.medium.WriteFilemarks(m.partition, m.object, n); err != nil {
 			return d.unwritten(err, int64(n))
