@@ -212,7 +212,10 @@ func (d *Drive) loadUnload(c *core.Command) error {
 	case flags&hold != 0:
 		return d.takeIn(c)
 	case d.mount != nil: // it is loaded: rewind (SSC-5, 7.4)
-		return d.do(c, d.rewinding(), immed)
+		if err := d.flush(); err != nil {
+			return err
+		}
+		return d.do(c, d.rewinding(0), immed)
 	case immed:
 		return d.do(c, d.loading(nil), true)
 	}

@@ -86,14 +86,15 @@ func (d *Drive) rewind(c *core.Command) error {
 	if err := d.flush(); err != nil {
 		return err
 	}
-	return d.do(c, d.rewinding(), c.CDB[1]&1 != 0)
+	return d.do(c, d.rewinding(d.mount.partition), c.CDB[1]&1 != 0)
 }
 
-func (d *Drive) rewinding() *operation {
+// rewinding goes to the beginning of partition p.
+func (d *Drive) rewinding(p int) *operation {
 	return &operation{key: sense.NoSense, code: rewindInProgress, not: operationInProgress,
 		run: func(ctx context.Context, progress func(float64)) error {
 			d.stats.Rewinds.Add(1)
-			return d.travel(ctx, MoveRewind, d.mount.partition, 0, progress)
+			return d.travel(ctx, MoveRewind, p, 0, progress)
 		}}
 }
 
