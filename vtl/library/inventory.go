@@ -55,9 +55,6 @@ func (v *inventory) at(p Place) **cartridge {
 	return nil
 }
 
-// exists reports whether there is such a place.
-func (v *inventory) exists(p Place) bool { return p == InVault || v.at(p) != nil }
-
 // occupant is the cartridge at p, which exists.
 func (v *inventory) occupant(p Place) (*cartridge, error) {
 	at := v.at(p)

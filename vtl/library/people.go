@@ -48,12 +48,12 @@ func (l *Library) asPeople(ctx context.Context, f func() (Event, error)) error {
 func (l *Library) Unload(ctx context.Context, n int, to Place) (Place, error) {
 	from := Place{Drive, n}
 	err := l.asPeople(ctx, func() (Event, error) {
-		c, err := l.inv.occupant(from)
-		if err != nil {
-			return Event{}, err
-		}
 		if to == (Place{}) {
-			if to, err = l.home(c); err != nil {
+			c, err := l.inv.occupant(from)
+			if err == nil {
+				to, err = l.home(c)
+			}
+			if err != nil {
 				return Event{}, err
 			}
 		}

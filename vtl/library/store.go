@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -235,8 +237,8 @@ func (s *store) commit(b batch) error {
 				return err
 			}
 		}
-		for id, r := range b.cartridges {
-			if err := put(tx.Bucket(cartridgeBucket), []byte(id), r); err != nil {
+		for _, id := range slices.Sorted(maps.Keys(b.cartridges)) { // in another order, many are slow
+			if err := put(tx.Bucket(cartridgeBucket), []byte(id), b.cartridges[id]); err != nil {
 				return err
 			}
 		}

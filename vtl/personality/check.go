@@ -30,7 +30,7 @@ func (l *loader) set() (*Set, error) {
 	if err := r.err(); err != nil {
 		return nil, err
 	}
-	return &Set{media: l.media.made, drives: l.drives.made, changers: l.changers.made, densities: l.densities.made}, nil
+	return &Set{media: l.media.made, ordered: sorted(l.media.made), drives: l.drives.made, changers: l.changers.made, densities: l.densities.made}, nil
 }
 
 // report gives what tells of a fault in the value at key of the model name, unless ok.

@@ -27,6 +27,7 @@ type Set struct {
 	drives    map[string]*Drive
 	changers  map[string]*Changer
 	densities map[string]*Density
+	ordered   []*Media // all, in order of name
 }
 
 // Builtin is the models of this program.
@@ -77,7 +78,7 @@ func (s *Set) Drive(name string) (*Drive, bool) { d, ok := s.drives[name]; retur
 func (s *Set) Changer(name string) (*Changer, bool) { c, ok := s.changers[name]; return c, ok }
 
 // AllMedia are all kinds of cartridges, in order of name, numbers by value.
-func (s *Set) AllMedia() []*Media { return sorted(s.media) }
+func (s *Set) AllMedia() []*Media { return slices.Clone(s.ordered) }
 
 // Drives are all models of drives, in order of name.
 func (s *Set) Drives() []*Drive { return sorted(s.drives) }
@@ -119,7 +120,7 @@ func (s *Set) ByBarcode(barcode string) (m *Media, worm, ok bool) {
 	}
 	suffix := barcode[len(barcode)-2:]
 	cleaning := strings.HasPrefix(barcode, CleaningPrefix)
-	for _, m := range s.AllMedia() {
+	for _, m := range s.ordered {
 		switch {
 		case m.Cleaning != cleaning:
 		case m.Suffix == suffix || slices.Contains(m.Suffixes, suffix):

@@ -209,3 +209,12 @@ func show(r coretest.Result) string {
 	}
 	return s
 }
+
+func newDriveModel(tb testing.TB) *personality.Drive {
+	tb.Helper()
+	m, ok := personality.Builtin().Drive("ibm-ult3580-td8")
+	if !ok {
+		tb.Fatal("there is no drive ibm-ult3580-td8")
+	}
+	return m
+}
