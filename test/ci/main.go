@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -42,6 +43,8 @@ var steps = []step{
 	{"allocations", 5 * time.Minute, commands([]string{"make", "bench-allocs"})},
 	{"build", 5 * time.Minute, commands([]string{"make", "build", "vm-image"})},
 	{"real clients", 15 * time.Minute, goTest("-tags", "system", "-timeout", "14m", "./test/conformance/...", "./test/initiator/...")},
+	{"SAM over the wire, race detector and invariants", 8 * time.Minute, built("race invariants", "-timeout", "7m", "./test/sam")},
+	{"soak, short", 5 * time.Minute, built("invariants", "-timeout", "4m", "./test/soak", "-args", "-duration", "45s")},
 	{"abuse", 8 * time.Minute, goTest("-tags", "system", "-timeout", "7m", "./test/abuse/...")},
 	{"crash, short", 3 * time.Minute, goTest("-tags", "system", "-timeout", "150s", "./test/crash")},
 	{"Linux initiator", 10 * time.Minute, goTest("-tags", "vm", "-timeout", "9m", "./test/vm/disk", "./test/vm/multipath")},
@@ -97,6 +100,26 @@ func main() {
 	fmt.Printf("\n%s%.0f s in all\n%d passed, %d failed\n", summary.String(), time.Since(begin).Seconds(), passed, failed)
 	if failed > 0 {
 		os.Exit(1)
+	}
+}
+
+// built runs system tests against a targate that is made with BUILD (see the Makefile).
+func built(build string, args ...string) func(context.Context) (int, int) {
+	return func(ctx context.Context) (int, int) {
+		if passed, failed := commands([]string{"make", "build", "BUILD=" + build})(ctx); failed > 0 {
+			return passed, failed
+		}
+		bin := "bin/targate-" + strings.ReplaceAll(build, " ", "-")
+		path, err := filepath.Abs(bin)
+		if err == nil {
+			err = os.Setenv("TARGATE", path)
+		}
+		if err != nil {
+			fmt.Println(err)
+			return 0, 1
+		}
+		defer os.Unsetenv("TARGATE")
+		return goTest(append([]string{"-tags", "system"}, args...)...)(ctx)
 	}
 }
 

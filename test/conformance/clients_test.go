@@ -36,7 +36,7 @@ func client(t *testing.T, wants []string, name string, args ...string) {
 
 func TestTools(t *testing.T) {
 	t.Run("iscsi-ls", func(t *testing.T) {
-		wants := []string{"Target:" + iqn + " Portal:" + target.Portal, "Target:" + iqnSecond}
+		wants := []string{"Target:" + iqn + " Portal:" + target.Portal, "Target:" + iqnAgainOf(0)}
 		for i := range classes {
 			wants = append(wants, fmt.Sprintf("Lun:%-4d Type:DIRECT_ACCESS", lunOf(i)))
 		}

@@ -3,6 +3,7 @@
 package conformance
 
 import (
+	"flag"
 	"fmt"
 	"log"
 	"os"
@@ -14,12 +15,12 @@ import (
 )
 
 const (
-	iqn       = "iqn.2026-11.org.targate:disks"
-	iqnSecond = "iqn.2026-11.org.targate:disks-again" // the same logical units
-	iqnChap   = "iqn.2026-11.org.targate:chap"
-	user      = "joe"
-	secret    = "correct-horse-1"
-	mutual    = "battery-staple-2"
+	iqn     = "iqn.2026-11.org.targate:disks"
+	iqnChap = "iqn.2026-11.org.targate:chap"
+	iqnSlow = "iqn.2026-11.org.targate:slow" // LUN 0 takes seconds to be overwritten
+	user    = "joe"
+	secret  = "correct-horse-1"
+	mutual  = "battery-staple-2"
 )
 
 // class is one kind of device that the suites run on.
@@ -39,21 +40,37 @@ var classes = []class{
 	{"file-thick-512", 512, 31, "handler: file, path: ./file-thick-512, thin: false"},
 	{"mem-512", 512, 31, "handler: mem"},
 	{"mem-4096", 4096, 64, "handler: mem"},
+	// With protection information of each type.
+	{"mem-512-pi1", 512, 31, "handler: mem, protection: 1"},
+	{"file-thin-4096-pi2", 4096, 64, "handler: file, path: ./file-thin-4096-pi2, protection: 2"},
+	{"file-thin-512-pi3", 512, 31, "handler: file, path: ./file-thin-512-pi3, protection: 3"},
 }
 
-// A class has its device at LUN 2n, and the same device write protected at 2n+1.
-func lunOf(i int) int      { return 2 * i }
-func readOnlyOf(i int) int { return 2*i + 1 }
+// lunOf is where iqn has the device of a class.
+func lunOf(i int) int { return i }
+
+// iqnOf is the target of a class alone, which tests may reset: its device is LUN 0, and
+// write protected LUN 1. iqnAgainOf has the same logical units.
+func iqnOf(i int) string      { return "iqn.2026-11.org.targate:" + classes[i].name }
+func iqnAgainOf(i int) string { return iqnOf(i) + "-again" }
+
+// sideBySide is how many classes are tested at a time.
+const sideBySide = "4"
 
 func configuration() string {
-	var devices, luns strings.Builder
+	var devices, luns, targets strings.Builder
 	for i, c := range classes {
 		fmt.Fprintf(&devices, "  - {name: %s, %s, size: %dMiB, block_size: %d}\n", c.name, c.device, c.mib, c.block)
-		fmt.Fprintf(&luns, "      %d: %s\n      %d: {device: %s, read_only: true}\n", lunOf(i), c.name, readOnlyOf(i), c.name)
+		fmt.Fprintf(&luns, "      %d: %s\n", lunOf(i), c.name)
+		for _, iqn := range []string{iqnOf(i), iqnAgainOf(i)} {
+			fmt.Fprintf(&targets, "  - {iqn: %q, luns: {0: %[2]s, 1: {device: %[2]s, read_only: true}}}\n", iqn, c.name)
+		}
 	}
-	return "devices:\n" + devices.String() + "targets:\n" +
+	return "devices:\n" + devices.String() +
+		"  - {name: slow, handler: mem, size: 4MiB, filter: \"delay op=write,zero time=300ms\"}\n" + "targets:\n" +
+		"  - {iqn: \"" + iqnSlow + "\", luns: {0: slow}}\n" +
 		"  - iqn: " + iqn + "\n    luns:\n" + luns.String() +
-		"  - iqn: " + iqnSecond + "\n    luns:\n" + luns.String() +
+		targets.String() +
 		"  - iqn: " + iqnChap + "\n    groups: [{name: chap, initiators: [\"" + chapName + "\"], luns: {0: " + classes[0].name + "}}]\n" +
 		"    chap: {users: [{name: " + user + ", secret_file: ./joe.secret}], mutual: {name: tg, secret_file: ./tg.secret}}\n"
 }
@@ -61,6 +78,10 @@ func configuration() string {
 var target *daemon.Targate
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", sideBySide); err != nil {
+		log.Fatal(err)
+	}
 	dir, err := os.MkdirTemp("", "targate-conformance-")
 	if err != nil {
 		log.Fatal(err)

@@ -100,9 +100,9 @@ func (s *Session) start(p *PDU, t *Task, more func() error) error {
 		err = more()
 	}
 	if err != nil {
-		s.fail(err)
+		return s.fail(err)
 	}
-	return err
+	return nil
 }
 
 // CmdSN is the number that the next command will carry.
@@ -213,20 +213,23 @@ func (s *Session) answerNOP(in *PDU) {
 	s.Conn.Send(p) // the reader sees a broken connection
 }
 
-func (s *Session) fail(err error) {
+// fail ends the session; the error is an ErrClosed with the first cause.
+func (s *Session) fail(err error) error {
 	s.mu.Lock()
 	if s.err == nil {
 		s.err = fmt.Errorf("%w: %w", ErrClosed, err)
 	}
+	err = s.err
 	tasks := s.tasks
 	s.tasks = map[uint32]*Task{}
 	s.window.Broadcast()
 	s.mu.Unlock()
 	s.Conn.Close() // already failed
 	for _, t := range tasks {
-		t.err = s.err
+		t.err = err
 		close(t.done)
 	}
+	return err
 }
 
 // Done is closed when the connection has ended.

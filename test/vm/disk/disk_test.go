@@ -22,6 +22,7 @@ const (
 	oneWay = "iqn.2026-11.org.targate:chap"
 	mutual = "iqn.2026-11.org.targate:mutual"
 	masked = "iqn.2026-11.org.targate:masked"
+	coming = "iqn.2026-11.org.targate:coming"
 
 	// The initiators that the groups of masked know.
 	alice = "iqn.2026-11.org.targate:alice"
@@ -31,12 +32,14 @@ const (
 	targetSecret = "battery-staple-2"
 )
 
-// config is the configuration; big is the size of the disk that grows.
-func config(big string) string {
+// config is the configuration; big is the size of the disk that grows, late the LUN map of
+// coming.
+func config(big, late string) string {
 	return fmt.Sprintf(`devices:
   - {name: ext4, handler: file, path: ./ext4.img, size: %s}
   - {name: xfs, handler: file, path: ./xfs.img, size: 512MiB, block_size: 4096}
   - {name: ram, handler: mem, size: 64MiB}
+  - {name: late, handler: mem, size: 32MiB}
 targets:
   - {iqn: %q, luns: {0: ext4, 1: xfs, 2: {device: ram, read_only: true}, 3: ram}}
   - iqn: %q
@@ -49,8 +52,11 @@ targets:
     groups:
       - {name: alice, initiators: [%q], luns: {0: ext4, 5: ram}}
       - {name: bob, initiators: ["*:b?b"], luns: {0: ram}}
-`, big, disks, oneWay, mutual, masked, alice)
+  - {iqn: %q, luns: {%s}}
+`, big, disks, oneWay, mutual, masked, alice, coming, late)
 }
+
+const first = "0: ram" // of coming
 
 const portal = vm.HostAddr + ":3260"
 
@@ -66,7 +72,7 @@ func TestMain(m *testing.M) {
 			}
 		}
 		if err == nil {
-			target, err = daemon.StartTargate(daemon.TargateOptions{Dir: dir, Portal: portal, Config: config("512MiB")})
+			target, err = daemon.StartTargate(daemon.TargateOptions{Dir: dir, Portal: portal, Config: config("512MiB", first)})
 		}
 		if err != nil {
 			return nil, err
@@ -222,12 +228,7 @@ func TestGrow(t *testing.T) {
 	vm.Sh(t, "mkfs.ext4 -q -F "+d+" && mkdir -p /mnt/g && mount "+d+" /mnt/g && echo here >/mnt/g/file && sync")
 	t.Cleanup(func() { vm.Sh(t, "umount /mnt/g && fsck.ext4 -f -n "+d) })
 
-	if err := target.Write(config("768MiB")); err != nil {
-		t.Fatal(err)
-	}
-	if err := target.Apply(); err != nil {
-		t.Fatal(err)
-	}
+	apply(t, config("768MiB", first))
 	vm.Sh(t, "iscsiadm -m session --rescan >/dev/null")
 	want := strconv.Itoa(768 << 20)
 	vm.Sh(t, "until [ $(blockdev --getsize64 "+d+") = "+want+" ]; do sleep 0.05; done")
@@ -238,6 +239,38 @@ func TestGrow(t *testing.T) {
 		t.Errorf("after resize2fs: %s", out)
 	}
 	vm.Sh(t, "dd if=/dev/zero of=/mnt/g/fill bs=1M count=600 conv=fsync status=none && rm /mnt/g/fill && fstrim /mnt/g")
+}
+
+func apply(t *testing.T, config string) {
+	t.Helper()
+	err := target.Write(config)
+	if err == nil {
+		err = target.Apply()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestNewLUN: a LUN that is added appears by itself. The target tells REPORTED LUNS DATA
+// HAS CHANGED by an Asynchronous Message, and iscsid scans (node.session.scan = auto).
+func TestNewLUN(t *testing.T) {
+	s := vm.Session{Portal: portal, Target: coming}
+	s.Login(t)
+	s.Disk(t, 0)
+	apply(t, config("768MiB", first+", 1: late"))
+	d := s.Disk(t, 1)
+	vm.Sh(t, `dd if=/dev/urandom of=/tmp/r bs=1M count=4 status=none
+		dd if=/tmp/r of=`+d+` bs=1M oflag=direct status=none
+		dd if=`+d+` bs=64k count=64 iflag=direct status=none | cmp - /tmp/r`)
+
+	// One that is taken away again fails at once, and what is left goes on.
+	apply(t, config("768MiB", first))
+	if _, ok := vm.Try(t, "dd if="+d+" of=/dev/null bs=4k count=1 iflag=direct status=none"); ok {
+		t.Error("a LUN that was taken away can be read")
+	}
+	vm.Sh(t, "dd if="+s.Disk(t, 0)+" of=/dev/null bs=4k count=1 iflag=direct status=none")
+	figure.Report(t, "vm: a LUN that was added appeared without a rescan")
 }
 
 func TestMasking(t *testing.T) {
