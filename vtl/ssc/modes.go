@@ -49,6 +49,7 @@ func (d *Drive) primary() spc.Config {
 		SetHeader:  d.setHeader,
 		NoPageZero: true,
 		CanProtect: true,
+		Imitation:  d.imitation(),
 	}
 }
 

@@ -21,13 +21,26 @@ func (d *Drive) vpdPages() []spc.VPDPage {
 	if len(d.model.Protection) > 0 {
 		pages = append(pages, spc.VPDPage{Code: 0xb5, Append: d.protectionVPD})
 	}
-	id := d.cfg.Identity
-	facts := personality.Facts{Serial: id.Serial, Vendor: id.Vendor, Product: id.Product, Revision: id.Revision}
 	for _, code := range slices.Sorted(maps.Keys(d.model.VPD)) {
 		page := d.model.VPD[code]
-		pages = append(pages, spc.VPDPage{Code: code, Append: func(b []byte, _ *core.Command) []byte { return page.Append(b, facts) }})
+		pages = append(pages, spc.VPDPage{Code: code, Append: func(b []byte, _ *core.Command) []byte { return page.Append(b, d.facts()) }})
 	}
 	return pages
+}
+
+// imitation is what the model says otherwise than the standard data. Drives older than SPC-3 have none of the
+// pages that came with it.
+func (d *Drive) imitation() *spc.Imitation {
+	im := &spc.Imitation{Version: d.model.Version, Tail: d.model.InquiryTail.Append(nil, d.facts()), ProductInT10: true}
+	if d.model.Version < 5 {
+		im.NoVPD = []uint8{0x86, 0x87, 0x88}
+	}
+	return im
+}
+
+func (d *Drive) facts() personality.Facts {
+	id := d.cfg.Identity
+	return personality.Facts{Serial: id.Serial, Vendor: id.Vendor, Product: id.Product, Revision: id.Revision}
 }
 
 // capabilitiesVPD is page B0h: whether some WORM medium can be used, and whether TapeAlert flags are as
