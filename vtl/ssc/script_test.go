@@ -2,6 +2,7 @@ package ssc
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -26,10 +27,15 @@ import (
 //	ua [nexus=N]                                      the unit attentions that wait
 //	insert barcode=BARCODE [mib=CAPACITY]             another cartridge, in the place of that in the drive
 //	lose nexus=N                                      the nexus is lost
+//	timeouts                                          REPORT SUPPORTED OPERATION CODES as LTFS reads it
+//	mam                                               identifiers and lengths of READ ATTRIBUTE's values, all
+//	                                                  of them with an allocation length of 32 KiB
+//	vcr                                               whether the volume change reference is another than before
 func TestScript(t *testing.T) {
 	datadriven.Walk(t, "testdata/script", func(t *testing.T, file string) {
 		var d *Drive
 		var paths []*core.Path
+		var vcr []byte
 		datadriven.RunTest(t, file, func(t *testing.T, td *datadriven.TestData) string {
 			nexus, mib := 0, 64
 			var barcode string
@@ -65,6 +71,24 @@ func TestScript(t *testing.T) {
 			case "lose":
 				paths[nexus].Nexus().Reset(func() {})
 				return ""
+			case "timeouts":
+				return timeouts(t, paths[nexus])
+			case "mam":
+				return memory(t, paths[nexus])
+			case "vcr":
+				r := coretest.Do(paths[nexus], []byte{0x8c, 0, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 13, 0, 0}, nil, 13)
+				if !r.Good() || len(r.Data) != 13 {
+					return r.String() + "\n"
+				}
+				old := vcr
+				vcr = r.Data[9:]
+				switch {
+				case bytes.Equal(old, vcr):
+					return "the same\n"
+				case old != nil && bytes.Compare(old, vcr) > 0:
+					return "below the one before\n"
+				}
+				return "another\n"
 			case "do":
 				return do(t, td, paths[nexus])
 			}
@@ -103,6 +127,45 @@ func do(t *testing.T, td *datadriven.TestData, p *core.Path) string {
 		s += hex.Dump(data)
 	}
 	return s
+}
+
+// timeouts reads REPORT SUPPORTED OPERATION CODES with RCTD as LTFS does: descriptors of 20 bytes, the first for each
+// opcode counts.
+func timeouts(t *testing.T, p *core.Path) string {
+	t.Helper()
+	r := coretest.Do(p, []byte{0xa3, 0x0c, 0x80, 0, 0, 0, 0, 0, 0x10, 0, 0, 0}, nil, 4096)
+	if !r.Good() || len(r.Data) < 4 || (len(r.Data)-4)%20 != 0 || len(r.Data) >= 4096 {
+		t.Fatalf("%v, %d bytes", r, len(r.Data))
+	}
+	var b strings.Builder
+	seen := map[byte]bool{}
+	for d := r.Data[4:]; len(d) > 0; d = d[20:] {
+		recommended := binary.BigEndian.Uint32(d[16:])
+		if recommended == 0 || recommended == 0xffffffff {
+			t.Errorf("opcode %02Xh has no timeout", d[0])
+		}
+		if !seen[d[0]] && recommended > 60 {
+			fmt.Fprintf(&b, "%02Xh %d s\n", d[0], recommended)
+		}
+		seen[d[0]] = true
+	}
+	return b.String()
+}
+
+// memory walks over the attributes as a client does.
+func memory(t *testing.T, p *core.Path) string {
+	t.Helper()
+	r := coretest.Do(p, []byte{0x8c, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x80, 0, 0, 0}, nil, 32<<10)
+	if !r.Good() || len(r.Data) < 4 || int(binary.BigEndian.Uint32(r.Data)) != len(r.Data)-4 {
+		t.Fatalf("%v, %d bytes", r, len(r.Data))
+	}
+	var b strings.Builder
+	for d := r.Data[4:]; len(d) > 0; {
+		n := int(binary.BigEndian.Uint16(d[3:]))
+		fmt.Fprintf(&b, "%04Xh format %d, %d bytes\n", binary.BigEndian.Uint16(d), d[2]&3, n)
+		d = d[5+n:]
+	}
+	return b.String()
 }
 
 func unhex(t *testing.T, s string) []byte {
