@@ -157,7 +157,14 @@ func testAllocationLength(t *testing.T, s Suite) {
 				continue
 			}
 			got := coretest.Do(p, cdbFor(r, uint32(m)), nil, room)
-			if want := whole.Data[:min(m, n)]; !got.Good() || !bytes.Equal(got.Data, want) {
+			for range 3 { // what counts or tells the time is another by now
+				if bytes.Equal(got.Data, whole.Data[:min(m, len(whole.Data))]) {
+					break
+				}
+				whole = coretest.Do(p, cdbFor(r, room), nil, room)
+				got = coretest.Do(p, cdbFor(r, uint32(m)), nil, room)
+			}
+			if want := whole.Data[:min(m, len(whole.Data))]; !got.Good() || !bytes.Equal(got.Data, want) {
 				t.Errorf("%s with allocation length %d: %v, % x, want % x", r.Name, m, got, got.Data, want)
 			}
 		}
