@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -210,6 +211,8 @@ type overview struct {
 	api.Targets
 	api.Sessions
 	api.Devices
+	libraryList
+	driveList
 }
 
 func statusCommand() *cobra.Command {
@@ -217,7 +220,7 @@ func statusCommand() *cobra.Command {
 	var latency, reset bool
 	c := &cobra.Command{
 		Use:   "status",
-		Short: "Show targets, sessions and devices of the running server, or how long commands take",
+		Short: "Show targets, sessions, devices and tape libraries of the running server, or how long commands take",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if reset && !latency {
@@ -262,7 +265,9 @@ func ask(ctx context.Context, c *api.Client) (v overview, err error) {
 		c.Get(ctx, "/v1/status", &v.Status),
 		c.Get(ctx, "/v1/targets", &v.Targets),
 		c.Get(ctx, "/v1/sessions", &v.Sessions),
-		c.Get(ctx, "/v1/devices", &v.Devices))
+		c.Get(ctx, "/v1/devices", &v.Devices),
+		c.Get(ctx, "/v1/libraries", &v.libraryList),
+		c.Get(ctx, "/v1/drives", &v.driveList))
 	return v, err
 }
 
@@ -274,7 +279,7 @@ func printStatus(w io.Writer, v overview) error {
 		fmt.Fprintf(&b, "data in flight %s, peak %s, of %s\n", human(m.Used), human(m.Peak), human(m.Limit))
 	}
 	for _, name := range s.Closing {
-		fmt.Fprintf(&b, "device %s was removed and still has commands\n", name)
+		fmt.Fprintf(&b, "%s was removed and still has commands\n", name)
 	}
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprint(t, "\nPORTAL\tANNOUNCED\tTAG\n")
@@ -290,8 +295,18 @@ func printStatus(w io.Writer, v overview) error {
 	}
 	fmt.Fprint(t, "\nDEVICE\tHANDLER\tSIZE\tBLOCK\tREADS\tWRITES\tREAD\tWRITTEN\tERRORS\n")
 	for _, d := range v.Devices.Devices {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%d\n", d.Name, d.Handler, human(d.Size), d.BlockSize,
+		size, block := "-", "-"
+		if d.BlockSize > 0 {
+			size, block = human(d.Size), strconv.Itoa(int(d.BlockSize))
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\t%d\n", d.Name, d.Handler, size, block,
 			d.Stats.Reads, d.Stats.Writes, human(int64(d.Stats.BytesIn)), human(int64(d.Stats.BytesOut)), d.Stats.Errors)
+	}
+	if len(v.Libraries) > 0 {
+		fmt.Fprintln(t)
+		libraryRows(t, v.libraryList)
+		fmt.Fprintln(t)
+		driveRows(t, v.driveList)
 	}
 	fmt.Fprintln(t)
 	printSessions(t, v.Sessions.Sessions)

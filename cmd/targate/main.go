@@ -1,4 +1,4 @@
-// Command targate serves disks over iSCSI. See docs/ for what it does, and
+// Command targate serves disks and tape libraries over iSCSI. See docs/ for what it does, and
 // docs/configuration.md for the file that it reads.
 package main
 
@@ -67,7 +67,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "targate",
-		Short:         "A SCSI target in user space: disks over iSCSI",
+		Short:         "A SCSI target in user space: disks and tape libraries over iSCSI",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          cobra.NoArgs,

@@ -45,7 +45,8 @@ func TestDemo(t *testing.T) {
 			}
 			tour = append(tour, b[:n]...)
 		}
-		for _, want := range []string{"iscsi-ls -s iscsi://" + portal, "iscsiadm -m node -T " + iqn, "Connect-IscsiTarget -NodeAddress " + iqn, "esxcli"} {
+		for _, want := range []string{"iscsi-ls -s iscsi://" + portal, "iscsiadm -m node -T " + iqn, "Connect-IscsiTarget -NodeAddress " + iqn, "esxcli",
+			"iscsiadm -m node -T iqn.2026-11.org.targate:lib0", "lsscsi -g", "mtx -f", "tar -C /etc -cf /dev/nst0", "targate tape list"} {
 			if !strings.Contains(string(tour), want) {
 				t.Errorf("the tour does not say %q:\n%s", want, tour)
 			}
@@ -55,6 +56,21 @@ func TestDemo(t *testing.T) {
 			do(t, s, &initiator.Command{CDB: initiator.Write10(99, 1), Out: data})
 		} else if !bytes.Equal(do(t, s, &initiator.Command{CDB: initiator.Read10(99, 1), In: 512}), data) {
 			t.Error("the second run does not find what the first wrote")
+		}
+		lib := dialLibrary(t, portal, iqnLib, alice)
+		if run == 0 {
+			if out, errs, code := typed(t, dir, "tape list"); code != exitOK || strings.Count(out, "TG00") != 10 || !strings.Contains(out, "CLN001CU") {
+				t.Errorf("tape list: exit code %d\n%s%s", code, out, errs)
+			}
+			if _, errs, code := typed(t, dir, "tape load TG0003L8 --drive 2"); code != exitOK {
+				t.Fatal(errs)
+			}
+			calm(t, lib)
+			record(t, lib, 2, data)
+		} else {
+			if r, err := lib.Do(t.Context(), &initiator.Command{LUN: 2, CDB: []byte{8, 0, 0, 2, 0, 0}, In: 512}); err != nil || r.Err() != nil || !bytes.Equal(r.Data, data) {
+				t.Errorf("the second run does not find what the first wrote to a tape: %+v %v", r, err)
+			}
 		}
 		if run == 0 {
 			if st, err := os.Stat(filepath.Join(dir, "targate-demo", "disk0.img")); err != nil || st.Size() != 1<<30 || st.Sys().(*syscall.Stat_t).Blocks > 1<<20/512 {
@@ -71,6 +87,45 @@ func TestDemo(t *testing.T) {
 		if err := p.Stop(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestOldDemo keeps a demo directory of before there were tape libraries, and says what to add.
+func TestOldDemo(t *testing.T) {
+	dir := t.TempDir()
+	devices, rest, _ := strings.Cut(demoConfig, "libraries:\n")
+	_, targets, _ := strings.Cut(rest, "targets:\n")
+	targets, _, _ = strings.Cut(targets, "  - iqn: iqn.2026-11.org.targate:lib0\n")
+	old := devices + "targets:\n" + targets
+	file := filepath.Join(dir, "targate.yaml")
+	if err := os.WriteFile(file, []byte(old), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := prepareDemo(dir, defaultListen); err != nil || got != file {
+		t.Fatal(got, err)
+	}
+	m, err := load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tour bytes.Buffer
+	printTour(&tour, "DIR0", m)
+	if s := tour.String(); !strings.Contains(s, "Disks: iqn.2026-11.org.targate:demo") || strings.Contains(s, "mtx") || !strings.Contains(s, "targate apply DIR0/targate.yaml") {
+		t.Errorf("the tour:\n%s", s)
+	}
+	// Who does as it says has a library.
+	_, added, _ := strings.Cut(tour.String(), "add to DIR0/targate.yaml\n")
+	library, added, ok := strings.Cut(added, "  and to \"targets:\"\n")
+	target, _, ok2 := strings.Cut(added, "  and type:")
+	if !ok || !ok2 {
+		t.Fatalf("the tour:\n%s", tour.String())
+	}
+	outdent := func(s string) string { return strings.ReplaceAll("\n"+s, "\n    ", "\n") }
+	if err := os.WriteFile(file, []byte(old+outdent(target)+outdent(library)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if m, err = load(file); err != nil || len(m.Entries) != 1 || len(m.Targets) != 2 {
+		t.Fatalf("%+v %v", m, err)
 	}
 }
 
