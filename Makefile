@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo build test deps conformance conformance-sam vm vm-tape vm-image bench bench-allocs logins hostile crash soak fuzz lint race fmt generate clean
+.PHONY: help demo build test deps conformance conformance-sam conformance-tape vm vm-tape vm-image bench bench-allocs logins hostile crash soak fuzz lint race fmt generate clean
 
 # Time for each fuzz target, flags of the benchmark (BENCH=-h lists them).
 FUZZTIME ?= 60s
@@ -48,6 +48,9 @@ conformance: build ## iscsi-test-cu, qemu-img, qemu-io and fio against targate
 
 conformance-sam: build ## our own cases for SAM, SPC, SBC and iSCSI, over the wire
 	$(call figure,$(SYSTEM) -timeout 5m ./test/sam)
+
+conformance-tape: build ## the tape library on the wire: SSC, SMC, and what each client sends
+	$(call figure,$(SYSTEM) -timeout 5m ./test/tape)
 
 vm: build vm-image ## the Linux kernel initiator, in a user-mode-linux guest
 	$(call figure,go test -count=1 -v -tags vm -timeout 8m ./test/vm/disk ./test/vm/multipath)

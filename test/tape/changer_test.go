@@ -105,8 +105,8 @@ func testElementStatus(t *testing.T) {
 		want string
 	}{
 		{"a type that is not there", readElementStatus(0, 5, 0, 1, 0, 255), "cdb"},
-		{"a start behind the last element", readElementStatus(0, 0, 0xfff0, 1, 0, 255), "element"},
-		{"no mailslot behind the last", readElementStatus(0, typeMailslot, firstMail+mailslots, 1, 0, 255), "element"},
+		{"a start behind the last element is no element", readElementStatus(0, 0, 0xfff0, 1, 0, 8), "good resid=247"},
+		{"no mailslot behind the last", readElementStatus(0, typeMailslot, firstMail+mailslots, 1, 0, 8), "good resid=247"},
 	} {
 		run(t, c.name, func(t *testing.T) {
 			h := login(t)

@@ -37,9 +37,21 @@ func (h *host) prepare(kind string) {
 	if kind == "worm" || kind == "old" {
 		return
 	}
+	if _, data := h.modeSense(0, 0x10, 1); data[5]&0xf0 != 0 { // append-only mode ends by UNLOAD
+		h.good(h.none(0x1b, 0, 0, 0, 0, 0))
+		h.good(h.none(0x1b, 0, 0, 0, 1, 0))
+	}
+	h.good(h.changeMode(0x10, 1, func(b []byte) { b[6], b[7] = 0, 0 })) // no programmable early warning
 	h.compress(false)
-	h.good(h.none(0x04, 0, 0, 0, 0, 0))
-	h.good(h.none(1, 0, 0, 0, 0, 0))
+	h.start()
+	h.good(h.none(0x0b, 0, 0, 0xff, 0xff, 0)) // SET CAPACITY: whole, of one partition, blank
+	h.attentions(h.lun)
+}
+
+// start goes to the beginning of partition 0.
+func (h *host) start() {
+	h.t.Helper()
+	h.good(h.none(0x2b, 2, 0, 0, 0, 0, 0, 0, 0, 0))
 }
 
 // numbered is the barcode n after first.
@@ -192,14 +204,14 @@ func (h *host) compress(on bool) {
 	h.good(h.changeMode(0x0f, 0, func(b []byte) { b[2] = b[2]&^0x80 | flag1(on, 0x80) }))
 }
 
-// partitions makes n partitions of the medium, by page 11h in megabytes and FORMAT MEDIUM, as LTFS
-// does.
+// partitions makes n partitions of the medium, by page 11h and FORMAT MEDIUM.
 func (h *host) partitions(n int) {
 	h.t.Helper()
 	h.good(h.changeMode(0x11, 0, func(b []byte) {
 		b[3] = byte(n - 1)
-		b[4] = b[4]&0x07 | 0x20 | 0x10 // IDP, megabytes
+		b[4] = b[4]&0x1f | 0x40 // SDP: equal ones
 	}))
+	h.start()
 	format := byte(1)
 	if n == 1 {
 		format = 0

@@ -190,7 +190,8 @@ var wants = map[string]want{
 	"element":   {status: 2, key: 5, code: 0x2101},
 	"full":      {status: 2, key: 5, code: 0x3b0d},
 	"empty":     {status: 2, key: 5, code: 0x3b0e},
-	"prevented": {status: 2, key: 5, code: 0x5302},
+	"prevented": {status: 2, key: 5, code: 0x5303},
+	"locked":    {status: 2, key: 5, code: 0x5302},
 	"conflict":  {status: 0x18},
 }
 

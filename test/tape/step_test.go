@@ -31,7 +31,8 @@ func readScripts(t *testing.T, file string) (all []script) {
 	}
 	family := ""
 	for line := range strings.Lines(string(b)) {
-		line, _, _ = strings.Cut(strings.TrimRight(line, "\n"), " //")
+		line, _, _ = strings.Cut(" "+strings.TrimRight(line, "\n"), " //")
+		line = strings.TrimPrefix(line, " ")
 		switch {
 		case strings.TrimSpace(line) == "":
 		case strings.HasPrefix(line, "== "):
@@ -291,11 +292,12 @@ func init() {
 		"rf": func(p *player, h *host, c call) *initiator.Result {
 			return read(p, h, cdb6(0x08, 1|flag1(c.has("sili"), 2), c.arg(0)), c.arg(0)*p.fixed)
 		},
+		// READ REVERSE(6), with BYTORD but for "reversed".
 		"rr": func(p *player, h *host, c call) *initiator.Result {
-			return read(p, h, cdb6(0x0f, flag1(c.has("sili"), 2), c.arg(0)), c.arg(0))
+			return read(p, h, cdb6(0x0f, flag1(c.has("sili"), 2)|flag1(!c.has("reversed"), 4), c.arg(0)), c.arg(0))
 		},
 		"rrf": func(p *player, h *host, c call) *initiator.Result {
-			return read(p, h, cdb6(0x0f, 1, c.arg(0)), c.arg(0)*p.fixed)
+			return read(p, h, cdb6(0x0f, 1|4, c.arg(0)), c.arg(0)*p.fixed)
 		},
 		// VERIFY(6): bytes or, with "f", blocks; "fm" is VBF: filemarks.
 		"v": func(p *player, h *host, c call) *initiator.Result {
@@ -376,18 +378,18 @@ func init() {
 
 		// The changer. Elements are s1, d1, m1 and p1.
 		"move": func(p *player, h *host, c call) *initiator.Result {
-			return h.move(element(p.t, c.words[0]), element(p.t, c.words[1]))
+			return h.move(element(p.t, c.hex[0]), element(p.t, c.hex[1]))
 		},
 		"exchange": func(p *player, h *host, c call) *initiator.Result {
-			return h.exchange(element(p.t, c.words[0]), element(p.t, c.words[1]), element(p.t, c.words[2]))
+			return h.exchange(element(p.t, c.hex[0]), element(p.t, c.hex[1]), element(p.t, c.hex[2]))
 		},
 		"position": func(p *player, h *host, c call) *initiator.Result {
-			return h.changer(0x2b, 0, 0, 1, hi(element(p.t, c.words[0])), lo(element(p.t, c.words[0])), 0, 0, 0, 0)
+			return h.changer(0x2b, 0, 0, 1, hi(element(p.t, c.hex[0])), lo(element(p.t, c.hex[0])), 0, 0, 0, 0)
 		},
 		"lock": func(p *player, h *host, c call) *initiator.Result { return h.changer(0x1e, 0, 0, 0, byte(c.arg(0)), 0) },
 		"holds": func(p *player, h *host, c call) *initiator.Result { // element, "-" or barcode
-			if got := h.elements()[element(p.t, c.words[0])]; got.barcode != strings.TrimPrefix(c.words[1], "-") {
-				p.t.Errorf("%s holds %q, want %q", c.words[0], got.barcode, c.words[1])
+			if got := h.elements()[element(p.t, c.hex[0])]; got.barcode != strings.TrimPrefix(c.hex[1], "-") {
+				p.t.Errorf("%s holds %q, want %q", c.hex[0], got.barcode, c.hex[1])
 			}
 			return nil
 		},

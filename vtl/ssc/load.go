@@ -22,7 +22,7 @@ const (
 )
 
 var loadTable = []row{
-	none(0x00, "TEST UNIT READY", "\x00\x00\x00\x00\x00\x00", core.Inline, quick, (*Drive).testUnitReady),
+	none(0x00, "TEST UNIT READY", "\x00\x00\x00\x00\x00\x00", core.Inline|core.PastReserve, quick, (*Drive).testUnitReady),
 	none(0x1b, "LOAD UNLOAD", "\x1b\x01\x00\x00\x0f\x00", medial, 960, onTape((*Drive).loadUnload)),
 	none(0x1e, "PREVENT ALLOW MEDIUM REMOVAL", "\x1e\x00\x00\x00\x03\x00", core.Inline, quick, (*Drive).preventAllow),
 }
