@@ -2,6 +2,7 @@ package personality
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -108,6 +109,10 @@ func (l *loader) checkDrive(d *Drive, f reporter) {
 	for _, m := range d.Protection {
 		f(m == 1 || m == 2, "protection", "%d is not a method of logical block protection", m)
 	}
+	for name := range d.ModePages {
+		code, _, ok := ModePage(name)
+		f(ok && code >= 0x20 && code < 0x3f, "mode_pages", "%q is not a vendor specific mode page: 20 to 3E, or with a subpage 20/01", name)
+	}
 	for code := range d.VPD {
 		f(code >= 0xc0 || code == 0x03, "vpd", "page %02Xh is not vendor specific; the drive makes it", code)
 	}
@@ -135,4 +140,15 @@ func checkChanger(c *Changer, f reporter) {
 			f(apart, a.key, "element addresses of %ss and %ss overlap", a.key, b.key)
 		}
 	}
+}
+
+// ModePage reads a key of Drive.ModePages: "25" or "25/01".
+func ModePage(name string) (code, sub uint8, ok bool) {
+	head, tail, long := strings.Cut(name, "/")
+	c, err := strconv.ParseUint(head, 16, 8)
+	if err != nil || !long {
+		return uint8(c), 0, err == nil && len(head) == 2
+	}
+	s, err := strconv.ParseUint(tail, 16, 8)
+	return uint8(c), uint8(s), err == nil && len(head) == 2 && len(tail) == 2 && s != 0
 }

@@ -81,5 +81,53 @@ func (d *Drive) extraModePages() []spc.ModePage {
 	if len(d.model.Protection) > 0 {
 		list = append(list, d.guardPage())
 	}
+	for _, name := range slices.Sorted(maps.Keys(d.model.ModePages)) {
+		list = append(list, d.vendorPage(name))
+	}
 	return list
+}
+
+// vendorPage is the vendor specific mode page of the model that is called name, "25" or "25/01". Its fields
+// cannot be changed; those that tell of the medium are as it is.
+func (d *Drive) vendorPage(name string) spc.ModePage {
+	body := d.model.ModePages[name]
+	code, sub, _ := personality.ModePage(name) // the data file was checked
+	var page []byte
+	if sub == 0 {
+		page = append([]byte{code, byte(len(body))}, body...)
+	} else {
+		page = binary.BigEndian.AppendUint16([]byte{code | 0x40, sub}, uint16(len(body)))
+		page = append(page, body...)
+	}
+	p := spc.ModePage{Default: page}
+	if code == mediumSense && sub == 0 {
+		p.Changeable, p.Live = make([]byte, len(page)), d.mediumSense
+		if len(page) > senseScale {
+			p.Changeable[senseScale] = senseSet
+		}
+	}
+	return p
+}
+
+// mediumSense is the page Medium Sense of IBM's 3592 drives, where LTFS looks for write protection, and
+// scales a medium to all of its capacity, which it always has here.
+const (
+	mediumSense = 0x23
+
+	senseFlags    = 10 // bytes of the page
+	senseScale    = 11 // the scale is in the next byte: 0 is all
+	sensePhysical = 0x80
+	senseSet      = 0x01
+)
+
+func (d *Drive) mediumSense(page []byte) {
+	if len(page) <= senseScale {
+		return
+	}
+	page[senseScale] &^= senseSet
+	d.look(func(m *mount) {
+		if m != nil && m.readOnly {
+			page[senseFlags] |= sensePhysical
+		}
+	})
 }
