@@ -85,6 +85,8 @@ type Command struct {
 	TellAborted bool
 	sense       [sense.MaxLen]byte
 
+	checks checks // under the invariants tag
+
 	// Times are kept for latency.Counters. The transport sets Received of every command, and
 	// Weight of those that it has measured whatever becomes of them; the core does the rest.
 	Times latency.Times
@@ -149,7 +151,9 @@ func (c *Command) Reset() {
 // returned as it is.
 func (c *Command) Room() ([]byte, error) {
 	if c.In == nil && c.InMax > 0 {
-		if c.In = c.Port.Room(c, c.InMax); c.In == nil {
+		c.In = c.Port.Room(c, c.InMax)
+		c.checkRoom(c.InMax)
+		if c.In == nil {
 			return nil, sense.TaskSetFull
 		}
 	}

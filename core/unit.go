@@ -388,7 +388,7 @@ func (u *Unit) execute(c *Command) error {
 	if refused != nil {
 		return refused
 	}
-	return c.Row.run(c)
+	return c.run()
 }
 
 // malformed picks between e, a reserved bit of the CDB, and write protection. No standard
@@ -433,6 +433,7 @@ func (u *Unit) end(c *Command, err error) (aborted bool) {
 	} else {
 		c.setOutcome(err)
 	}
+	c.checkOutcome(err)
 	c.Path.stats.count(c)
 	if c.Times.Weight != 0 {
 		c.Times.Executed = latency.Now()

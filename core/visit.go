@@ -39,7 +39,7 @@ func (p *Path) Visit(ctx context.Context, cdb, out, in []byte) (n int, err error
 	stop := context.AfterFunc(ctx, func() { c.TaskCancel(nil) })
 	err = u.gates(c)
 	if err == nil {
-		err = row.run(c)
+		err = c.run()
 	}
 	stop()
 	if err == nil {

@@ -78,6 +78,9 @@ func (p *Pool) Must(n int) *Buf {
 func (p *Pool) take(c uint8, n int) *Buf {
 	if v := p.free[c].Get(); v != nil {
 		b := v.(*Buf)
+		if poison {
+			b.check()
+		}
 		b.B = b.B[:n]
 		return b
 	}
@@ -91,10 +94,7 @@ func (b *Buf) Free() {
 	p := b.pool
 	b.B = b.B[:cap(b.B)]
 	if poison {
-		b.B[0] = 0xdb
-		for n := 1; n < len(b.B); n *= 2 { // the race detector takes each copy as one access
-			copy(b.B[n:], b.B[:n])
-		}
+		b.mangle()
 	}
 	if p.used.Add(-(1 << b.class)) < 0 {
 		panic(fmt.Sprintf("buf: freed twice (class %d)", b.class))

@@ -3,3 +3,6 @@
 package buf
 
 const poison = false
+
+func (*Buf) mangle() {}
+func (*Buf) check()  {}

@@ -2,6 +2,28 @@
 
 package buf
 
-// poison mangles freed buffers, so that a use after Free shows in any test that
-// looks at data.
+import (
+	"bytes"
+	"fmt"
+)
+
+// poison mangles freed buffers, so that a use after Free shows in any test that looks at data;
+// a write after Free is a panic when the buffer is lent again.
 const poison = true
+
+const mangled = 0xdb
+
+func (b *Buf) mangle() {
+	b.B[0] = mangled
+	for n := 1; n < len(b.B); n *= 2 { // the race detector takes each copy as one access
+		copy(b.B[n:], b.B[:n])
+	}
+}
+
+// check holds a buffer that was free against what mangle left.
+func (b *Buf) check() {
+	all := b.B[:cap(b.B)]
+	if n := bytes.Count(all, []byte{mangled}); n != len(all) {
+		panic(fmt.Sprintf("buf: %d bytes of a buffer of class %d were written after Free", len(all)-n, b.class))
+	}
+}

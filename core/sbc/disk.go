@@ -120,6 +120,8 @@ func New(store block.Store, cfg Config) (*Disk, error) {
 	if least := 2 * (cfg.BlockSize + tupleLen); cfg.MaxTransfer < least {
 		return nil, fmt.Errorf("a command moves at least %d bytes, not %d", least, cfg.MaxTransfer)
 	}
+	d.store = block.Checked(store, int64(cfg.BlockSize))
+	store = d.store
 	d.shift = uint(bits.TrailingZeros32(cfg.BlockSize))
 	d.blockMask = int(cfg.BlockSize) - 1
 	d.blocks.Store(uint64(d.info.Size) >> d.shift)

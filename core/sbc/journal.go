@@ -115,6 +115,12 @@ func (d *Disk) replay() error {
 		return fmt.Errorf("%s is truncated", journalName)
 	}
 	off, p := int64(binary.BigEndian.Uint64(r)), r[8:]
+	if err := block.CheckRange("write", off, int64(len(p)), int64(d.blocks.Load())<<d.shift); err != nil {
+		return fmt.Errorf("%s: %w", journalName, err)
+	}
+	if (off|int64(len(p)))&int64(d.blockMask) != 0 {
+		return fmt.Errorf("%s: %d bytes at %d are no whole blocks", journalName, len(p), off)
+	}
 	if err := d.store.WriteAt(p, off, block.FUA); err != nil {
 		return fmt.Errorf("an interrupted WRITE ATOMIC: %w", err)
 	}

@@ -81,6 +81,7 @@ func TestJournalCannotBeWritten(t *testing.T) {
 
 func TestBrokenJournal(t *testing.T) {
 	for name, v := range map[string][]byte{"version": {0, 2}, "cut": {0, 1, 0, 0},
+		"half_a_block":   append([]byte{0, 1, 0, 0, 0, 0, 0, 0, 0, 7}, fill(1, 1)...),
 		"beyond_the_end": append([]byte{0, 1, 0, 0, 0, 0, 0x7f, 0, 0, 0}, fill(1, 1)...)} {
 		state := &coretest.State{}
 		if err := state.Save(journalName, v); err != nil {

@@ -58,7 +58,7 @@ func (s *Set) AbortAs(judge func(*Task) Fate, done func(n int)) {
 	}
 	run := s.wake()
 	w.left++ // ourselves, so that done cannot fire before the owners were told
-	s.mu.Unlock()
+	s.unlock()
 
 	for _, t := range cancel {
 		t.Owner.TaskCancel(t)
@@ -69,7 +69,7 @@ func (s *Set) AbortAs(judge func(*Task) Fate, done func(n int)) {
 	s.mu.Lock()
 	w.left--
 	fire := w.left == 0
-	s.mu.Unlock()
+	s.unlock()
 	tell(run, nil)
 	if fire {
 		w.done(w.n)
@@ -89,7 +89,7 @@ func (s *Set) Await(match func(*Task) bool, done func()) {
 		}
 	}
 	none := w.left == 0
-	s.mu.Unlock()
+	s.unlock()
 	if none {
 		done()
 	}
@@ -101,7 +101,7 @@ func (s *Set) Close() {
 	s.mu.Lock()
 	s.closed = true
 	s.refuss()
-	s.mu.Unlock()
+	s.unlock()
 	end := make(chan struct{})
 	s.Abort(func(*Task) bool { return true }, func(int) { close(end) })
 	<-end

@@ -47,7 +47,7 @@ func (s *Set) Check(t *Task) Verdict {
 		t.Share = &s.common
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	return s.refuseACA(t)
 }
 
@@ -58,7 +58,7 @@ func (s *Set) EndFaulted(t *Task, naca bool) (wasAborted bool) {
 	s.mu.Lock()
 	wasAborted = t.flags&aborted != 0
 	if t.state == Ended {
-		s.mu.Unlock()
+		s.unlock()
 		return wasAborted
 	}
 	if !wasAborted {
@@ -75,7 +75,7 @@ func (s *Set) Fault(t *Task, naca bool) {
 		t.Share = &s.common
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	s.fault(t, naca)
 }
 
@@ -117,11 +117,11 @@ func (s *Set) ClearACA(sh *Share, done func()) bool {
 	s.mu.Lock()
 	a := s.acaOf(sh)
 	if a != nil && a.faulted != sh {
-		s.mu.Unlock()
+		s.unlock()
 		return false
 	}
 	s.drop(sh)
-	s.mu.Unlock()
+	s.unlock()
 	s.Abort(func(t *Task) bool { return t.Attr == ACA && t.Share == sh }, func(int) { done() })
 	return true
 }
@@ -131,6 +131,6 @@ func (s *Set) DropACA(sh *Share) {
 	s.mu.Lock()
 	s.drop(sh)
 	run := s.wake()
-	s.mu.Unlock()
+	s.unlock()
 	tell(run, nil)
 }

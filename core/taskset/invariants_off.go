@@ -3,3 +3,6 @@
 package taskset
 
 const invariants = false
+
+// unlock gives up the lock.
+func (s *Set) unlock() { s.mu.Unlock() }

@@ -9,7 +9,7 @@ func (s *Set) Join(t *Task) bool {
 		t.Share = &s.common
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	t.Attr = Simple
 	t.set, t.flags = s, 0
 	if s.closed {

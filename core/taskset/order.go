@@ -11,14 +11,14 @@ func (s *Set) SetOrder(perNexus, restricted bool) {
 	s.perNexus, s.restricted = perNexus, restricted
 	s.refuss()
 	run := s.wake()
-	s.mu.Unlock()
+	s.unlock()
 	tell(run, nil)
 }
 
 // PerNexus reports whether each I_T nexus has a task set of its own.
 func (s *Set) PerNexus() bool {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	return s.perNexus
 }
 

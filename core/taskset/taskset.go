@@ -221,7 +221,7 @@ type Set struct {
 // Len is the number of tasks in the set.
 func (s *Set) Len() int {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	return s.len
 }
 
@@ -229,7 +229,7 @@ func (s *Set) Len() int {
 // 0 is the default. The caller does it before the first task.
 func (s *Set) SetLimits(limit, width int) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	s.limit, s.width = limit, width
 }
 
@@ -263,7 +263,7 @@ func (s *Set) Admit(t *Task, run bool) Verdict {
 	t.set, t.flags = s, 0
 	if s.fussy || t.Attr == ACA || t.Share.len >= orDefault(s.limit, DefaultLimit)-s.len {
 		if v := s.refuse(t); v != Wait {
-			s.mu.Unlock()
+			s.unlock()
 			return v
 		}
 	}
@@ -278,7 +278,7 @@ func (s *Set) Admit(t *Task, run bool) Verdict {
 	default:
 		s.move(t, Enabled)
 	}
-	s.mu.Unlock()
+	s.unlock()
 	return v
 }
 
@@ -306,7 +306,7 @@ func (s *Set) refuse(t *Task) Verdict {
 // when the task must wait (then Arm follows) or was aborted.
 func (s *Set) Start(t *Task) bool {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	if t.state != Enabled || !s.alone(t) {
 		return false
 	}
@@ -333,7 +333,7 @@ func (s *Set) alone(t *Task) bool {
 // perhaps already now.
 func (s *Set) Arm(t *Task) bool {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	if t.state == Ended {
 		return false
 	}
@@ -347,7 +347,7 @@ func (s *Set) Arm(t *Task) bool {
 func (s *Set) Offload(t *Task) bool {
 	s.mu.Lock()
 	if t.flags&aborted != 0 {
-		s.mu.Unlock()
+		s.unlock()
 		return true // whoever aborted it waits for its End
 	}
 	t.flags |= armed
@@ -367,7 +367,7 @@ func (s *Set) Offload(t *Task) bool {
 		s.move(t, Enabled)
 		s.queue(t)
 	}
-	s.mu.Unlock()
+	s.unlock()
 	tell(run, nil)
 	return goesOn
 }
@@ -379,12 +379,12 @@ func (s *Set) End(t *Task) (wasAborted bool) {
 	s.mu.Lock()
 	wasAborted = t.flags&aborted != 0
 	if t.state == Ended {
-		s.mu.Unlock()
+		s.unlock()
 		return wasAborted
 	}
 	s.unlink(t)
 	if s.held == 0 && len(s.turns) == 0 && len(s.serials) == 0 && t.waiters == nil {
-		s.mu.Unlock()
+		s.unlock()
 		return wasAborted
 	}
 	s.unlockAfter(t)
@@ -395,7 +395,7 @@ func (s *Set) End(t *Task) (wasAborted bool) {
 func (s *Set) unlockAfter(t *Task) {
 	run := s.wake()
 	done := t.finishWaiters()
-	s.mu.Unlock()
+	s.unlock()
 	tell(run, done)
 }
 
@@ -412,7 +412,7 @@ func tell(run []*Task, done []*waiter) {
 // the set's lock.
 func (s *Set) Find(f func(*Task, State) bool) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	for t := s.head; t != nil; t = t.next {
 		if !f(t, t.state) {
 			return

@@ -193,7 +193,7 @@ static void login(struct conn *c)
 		char text[2048], answer[65536];
 		int n = 0;
 		if (step == 0) {
-			add_key(text, &n, "InitiatorName=iqn.2026-11.org.targate:iload%d", c->id);
+			add_key(text, &n, "InitiatorName=iqn.2026-11.org.targate:iload%d.%d", c->id, (int)getpid());
 			add_key(text, &n, "TargetName=%s", opt.target);
 			add_key(text, &n, "SessionType=Normal");
 			add_key(text, &n, "AuthMethod=None");

@@ -1,6 +1,7 @@
-//go:build !race
+//go:build !race && !invariants
 
-// Under the race detector sync.Pool forgets buffers at random, to show misuse.
+// Under the race detector sync.Pool forgets buffers at random, to show misuse; the checkers of
+// the seams allocate.
 
 package conn
 
