@@ -25,6 +25,7 @@ const (
 // Status codes of SAM.
 const (
 	statusCheck    = 0x02
+	statusMet      = 0x04
 	statusBusy     = 0x08
 	statusConflict = 0x18
 	statusFull     = 0x28
@@ -164,7 +165,7 @@ func (h *host) tmf(ctx context.Context, function uint8, lun uint16, t *initiator
 // once more. Sense keys in also are expected, and left to the caller.
 func (h *host) judge(k *tracked, r *initiator.Result, also ...uint8) (e end, again bool, err error) {
 	switch {
-	case r.Err() == nil:
+	case r.Err() == nil || r.Response == 0 && r.Status == statusMet:
 		return good, false, nil
 	case r.Status == statusBusy || r.Status == statusFull:
 		return unsure, true, nil

@@ -26,25 +26,34 @@ var operations []operation
 func init() {
 	operations = []operation{
 		{"READ", 30, (*host).read},
-		{"WRITE(10)", 20, func(h *host, ctx context.Context) (end, error) { return h.write(ctx, 0x2a) }},
-		{"WRITE(16)", 10, func(h *host, ctx context.Context) (end, error) { return h.write(ctx, 0x8a) }},
-		{"WRITE AND VERIFY(16)", 4, func(h *host, ctx context.Context) (end, error) { return h.write(ctx, 0x8e) }},
-		{"WRITE ATOMIC(16)", 4, func(h *host, ctx context.Context) (end, error) { return h.write(ctx, 0x9c) }},
-		{"WRITE SAME(16)", 4, (*host).writeSame},
+		{"WRITE(6)", 4, writes(0x0a)},
+		{"WRITE(10)", 20, writes(0x2a)},
+		{"WRITE(12)", 4, writes(0xaa)},
+		{"WRITE(16)", 10, writes(0x8a)},
+		{"WRITE AND VERIFY", 4, writes(0x2e, 0xae, 0x8e)},
+		{"WRITE ATOMIC(16)", 4, writes(0x9c)},
+		{"WRITE SAME", 4, (*host).writeSame},
+		{"XDWRITEREAD(10)", 4, (*host).xdWriteRead},
 		{"UNMAP", 4, (*host).unmap},
 		{"COMPARE AND WRITE", 6, (*host).compareAndWrite},
 		{"ORWRITE(16)", 4, (*host).orWrite},
-		{"VERIFY(16)", 4, (*host).verify},
+		{"VERIFY", 4, (*host).verify},
 		{"SYNCHRONIZE CACHE", 2, (*host).synchronize},
+		{"PRE-FETCH", 2, (*host).preFetch},
 		{"EXTENDED COPY", 4, (*host).copy},
+		{"WRITE USING TOKEN", 4, (*host).tokenCopy},
 		{"inquiries", 4, (*host).inquiries},
 		{"MODE SELECT", 2, (*host).modeSelect},
 		{"PERSISTENT RESERVE", 2, (*host).reserve},
+		{"RESERVE(6)", 1, (*host).reserve6},
+		{"FORMAT UNIT, SANITIZE and others", 4, (*host).scratch},
+		{"queries", 2, (*host).queries},
 		{"many writes", 8, (*host).burst},
 		{"ABORT TASK", 4, (*host).abortTask},
 		{"ABORT TASK SET", 2, func(h *host, ctx context.Context) (end, error) { return h.reset(ctx, initiator.AbortTaskSet) }},
 		{"CLEAR TASK SET", 1, func(h *host, ctx context.Context) (end, error) { return h.reset(ctx, initiator.ClearTaskSet) }},
 		{"LOGICAL UNIT RESET", 1, func(h *host, ctx context.Context) (end, error) { return h.reset(ctx, initiator.LUReset) }},
+		{"I_T NEXUS RESET", 1, func(h *host, ctx context.Context) (end, error) { return h.reset(ctx, initiator.ITNexusReset) }},
 		{"LUN that changes", 4, (*host).changingLUN},
 		{"LUN that is masked", 4, (*host).maskedLUN},
 		{"disk that grows", 4, (*host).grownDisk},
@@ -98,12 +107,35 @@ func cdb16(op uint8, m *medium, at, n int) []byte {
 	return b
 }
 
+// cdb is cdb16 for commands of 6, 10, 12 and 16 bytes.
+func cdb(op uint8, m *medium, at, n int) []byte {
+	b := make([]byte, []int{6, 10, 10, 0, 16, 12}[op>>5])
+	b[0] = op
+	switch lba := m.first + at; len(b) {
+	case 6:
+		b[2], b[3], b[4] = byte(lba>>8), byte(lba), byte(n)
+	case 10:
+		binary.BigEndian.PutUint32(b[2:], uint32(lba))
+		binary.BigEndian.PutUint16(b[7:], uint16(n))
+	case 12:
+		binary.BigEndian.PutUint32(b[2:], uint32(lba))
+		binary.BigEndian.PutUint32(b[6:], uint32(n))
+	default:
+		return cdb16(op, m, at, n)
+	}
+	return b
+}
+
+// one is one of the opcodes.
+func (h *host) one(op ...uint8) uint8 { return op[h.rand.IntN(len(op))] }
+
 // fetch reads n blocks and compares them with the model; after good, the model is sure.
 func (h *host) fetch(ctx context.Context, m *medium, at, n int) (end, error) {
-	c := &initiator.Command{LUN: m.lun, CDB: cdb16(0x88, m, at, n), In: n * m.size}
-	if h.rand.IntN(2) == 0 {
-		c.CDB = initiator.Read10(uint32(m.first+at), uint16(n))
+	op := h.one(0x08, 0x28, 0x28, 0xa8, 0x88)
+	if m.first+at >= 1<<16 { // the disk that grows
+		op = 0x88
 	}
+	c := &initiator.Command{LUN: m.lun, CDB: cdb(op, m, at, n), In: n * m.size}
 	e, r, err := h.do(ctx, c)
 	if err != nil || e != good {
 		return e, err
@@ -139,15 +171,15 @@ func (h *host) store(ctx context.Context, c *initiator.Command, m *medium, at in
 
 func (h *host) writeCommand(op uint8, m *medium, at int, data []byte) *initiator.Command {
 	n := len(data) / m.size
-	c := &initiator.Command{LUN: m.lun, Out: data, CDB: cdb16(op, m, at, n), NoImmediateData: h.rand.IntN(4) == 0}
+	c := &initiator.Command{LUN: m.lun, Out: data, CDB: cdb(op, m, at, n), NoImmediateData: h.rand.IntN(4) == 0}
 	switch op {
-	case 0x2a:
-		c.CDB = initiator.Write10(uint32(m.first+at), uint16(n))
 	case 0x9c: // its length is where others have the low half of theirs
 		c.CDB[10], c.CDB[11] = 0, 0
-	}
-	if op != 0x8e && h.rand.IntN(4) == 0 {
-		c.CDB[1] |= 0x08 // FUA
+		fallthrough
+	case 0x2a, 0xaa, 0x8a:
+		if h.rand.IntN(4) == 0 {
+			c.CDB[1] |= 0x08 // FUA
+		}
 	}
 	if op == 0x2a {
 		c.Attr = []uint8{initiator.Simple, initiator.Simple, initiator.Ordered, initiator.HeadOfQueue}[h.rand.IntN(4)]
@@ -155,16 +187,19 @@ func (h *host) writeCommand(op uint8, m *medium, at int, data []byte) *initiator
 	return c
 }
 
-func (h *host) write(ctx context.Context, op uint8) (end, error) {
-	m, at, n := h.place(64)
-	data := h.data(m, n)
-	return h.store(ctx, h.writeCommand(op, m, at, data), m, at, data)
+// writes is a write by one of the opcodes.
+func writes(op ...uint8) func(*host, context.Context) (end, error) {
+	return func(h *host, ctx context.Context) (end, error) {
+		m, at, n := h.place(64)
+		data := h.data(m, n)
+		return h.store(ctx, h.writeCommand(h.one(op...), m, at, data), m, at, data)
+	}
 }
 
 func (h *host) writeSame(ctx context.Context) (end, error) {
 	m, at, n := h.place(blocks)
 	block := h.data(m, 1)
-	c := &initiator.Command{LUN: m.lun, CDB: cdb16(0x93, m, at, n), Out: block}
+	c := &initiator.Command{LUN: m.lun, CDB: cdb(h.one(0x41, 0x93), m, at, n), Out: block}
 	return h.store(ctx, c, m, at, bytes.Repeat(block, n))
 }
 
@@ -231,14 +266,14 @@ func (h *host) verify(ctx context.Context) (end, error) {
 	if err != nil || e != good {
 		return e, err
 	}
-	c := &initiator.Command{LUN: m.lun, CDB: cdb16(0x8f, m, at, len(now)/m.size), Out: now}
+	c := &initiator.Command{LUN: m.lun, CDB: cdb(h.one(0x2f, 0xaf, 0x8f), m, at, len(now)/m.size), Out: now}
 	c.CDB[1] = 0x02 // BYTCHK: compare
 	e, _, err = h.do(ctx, c)
 	return e, err
 }
 
 func (h *host) synchronize(ctx context.Context) (end, error) {
-	m, _, _ := h.place(1)
-	e, _, err := h.do(ctx, &initiator.Command{LUN: m.lun, CDB: append([]byte{0x35}, make([]byte, 9)...)})
+	m, at, n := h.place(blocks)
+	e, _, err := h.do(ctx, &initiator.Command{LUN: m.lun, CDB: cdb(h.one(0x35, 0x91), m, at, n)})
 	return e, err
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/targate/targate/test/initiator"
 )
@@ -74,10 +75,18 @@ func (h *host) inquiries(ctx context.Context) (end, error) {
 	all := []*initiator.Command{
 		{CDB: make([]byte, 6)},
 		{CDB: []byte{0x12, 0, 0, 0, 96, 0}, In: 96},
+		{CDB: []byte{0x12, 1, 0xb0, 0, 96, 0}, In: 96},
 		{CDB: []byte{0x03, 0, 0, 0, 252, 0}, In: 252},
+		{CDB: []byte{0x1a, 0, 0x3f, 0xff, 252, 0}, In: 252},
 		{CDB: []byte{0x5a, 0, 0x3f, 0, 0, 0, 0, 0, 252, 0}, In: 252},
-		{CDB: []byte{0x5e, 3, 0, 0, 0, 0, 0, 16, 0, 0}, In: 4096},
+		{CDB: []byte{0x4d, 0, 0x59, 0, 0, 0, 0, 4, 0, 0}, In: 1024},
+		{CDB: []byte{0x5e, byte(h.rand.IntN(4)), 0, 0, 0, 0, 0, 16, 0, 0}, In: 4096},
+		{CDB: []byte{0xa3, 0x0a, 0, 0, 0, 0, 0, 0, 16, 0, 0, 0}, In: 4096},
 		{CDB: []byte{0xa3, 0x0c, 0, 0, 0, 0, 0, 0, 16, 0, 0, 0}, In: 4096},
+		{CDB: []byte{0xa3, 0x0d, 0, 0, 0, 0, 0, 0, 16, 0, 0, 0}, In: 4096},
+		{CDB: []byte{0x84, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0}, In: 1024},
+		{CDB: []byte{0x1d, 4, 0, 0, 0, 0}},
+		{CDB: []byte{0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0}, In: 8},
 		{CDB: capacity, In: 32},
 	}
 	if m.lun == thin {
@@ -143,8 +152,8 @@ func (h *host) reserve(ctx context.Context) (end, error) {
 		switch {
 		case err != nil || e == good:
 			return result, err
-		case e == refused:
-			return e, errors.New("an unregistration was refused")
+		case e == refused: // by a RESERVE(6) that will end
+			<-time.After(pause)
 		case e == lost:
 			if err := h.back(ctx); err != nil {
 				return e, err

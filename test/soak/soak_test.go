@@ -40,6 +40,7 @@ var disks = []int{512, 4096, 512, 512}
 const (
 	changing = 8  // comes, is another disk, goes
 	grown    = 9  // grows with each apply
+	scratch  = 11 // what it holds, nobody knows
 	masked   = 10 // LUN 3's disk, read only, for sessions of odd numbers while a group names them
 )
 
@@ -48,7 +49,7 @@ const step = 8 * sessions
 
 // layout is the configuration after n changes.
 func layout(n int64) string {
-	disks := "0: ram, 1: ram4k, 2: thin, 3: plain, 9: grown"
+	disks := "0: ram, 1: ram4k, 2: thin, 3: plain, 9: grown, 11: scratch"
 	extra := "  - {name: extra, handler: mem, size: 1MiB}\n"
 	switch n % 3 {
 	case 0:
@@ -63,11 +64,13 @@ func layout(n int64) string {
 		odd = "nobody"
 	}
 	return fmt.Sprintf(`
+alua: {explicit: true, implicit: true, groups: [{tag: 1}]}
 devices:
   - {name: ram, handler: mem, size: 16MiB}
   - {name: ram4k, handler: mem, size: 16MiB, block_size: 4096}
   - {name: thin, handler: file, path: ./thin.img, size: 16MiB, thin: true}
   - {name: plain, handler: file, path: ./plain.img, size: 16MiB}
+  - {name: scratch, handler: mem, size: 1MiB}
   - {name: grown, handler: file, path: ./grown.img, size: %d}
 %stargets:
   - iqn: %q
