@@ -64,7 +64,8 @@ type Drive struct {
 	prevent  map[uint32]bool
 	// partitioning is the Medium Partition page.
 	partitioning partitioning
-	cleaning     bool // the drive wants to be cleaned
+	display      string // by LOAD DISPLAY
+	cleaning     bool   // the drive wants to be cleaned
 }
 
 // mount is a loaded cartridge.

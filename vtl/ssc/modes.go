@@ -48,6 +48,7 @@ func (d *Drive) primary() spc.Config {
 		Header:     d.modeHeader,
 		SetHeader:  d.setHeader,
 		NoPageZero: true,
+		SelfTest:   d.selfTest,
 		CanProtect: true,
 		Imitation:  d.imitation(),
 	}

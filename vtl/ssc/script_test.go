@@ -27,6 +27,7 @@ import (
 //	ua [nexus=N]                                      the unit attentions that wait
 //	insert barcode=BARCODE [mib=CAPACITY]             another cartridge, in the place of that in the drive
 //	lose nexus=N                                      the nexus is lost
+//	display                                           what the panel of the drive shows
 //	timeouts                                          REPORT SUPPORTED OPERATION CODES as LTFS reads it
 //	mam                                               identifiers and lengths of READ ATTRIBUTE's values, all
 //	                                                  of them with an allocation length of 32 KiB
@@ -71,6 +72,8 @@ func TestScript(t *testing.T) {
 			case "lose":
 				paths[nexus].Nexus().Reset(func() {})
 				return ""
+			case "display":
+				return d.Display() + "\n"
 			case "timeouts":
 				return timeouts(t, paths[nexus])
 			case "mam":

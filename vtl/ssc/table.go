@@ -71,6 +71,7 @@ var tables = [][]row{
 	densityTable,
 	timestampTable,
 	securityTable,
+	panelTable,
 }
 
 // Opcodes that code asks for by name.
