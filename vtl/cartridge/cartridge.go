@@ -109,7 +109,7 @@ func Open(dir string, o Options) (*Cartridge, error) {
 	if k.clean {
 		k.committed = k.last
 	}
-	if !o.ReadOnly && k.committed < k.last {
+	if !o.ReadOnly && !k.clean {
 		// What a killed process left may be in memory only.
 		if err := m.syncFound(k); err != nil {
 			return nil, errors.Join(err, m.lock.Close())
@@ -124,7 +124,7 @@ func Open(dir string, o Options) (*Cartridge, error) {
 func (m *Cartridge) syncFound(k *contents) error {
 	syncs := []syncer{dirSyncer{m.fs, m.dir}}
 	for _, s := range k.segs {
-		if s.last <= k.committed {
+		if !s.scanned {
 			continue
 		}
 		f, err := m.fs.Open(m.loader.path(s.number), true)

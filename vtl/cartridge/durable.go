@@ -154,7 +154,9 @@ func (m *Cartridge) recover() error {
 	m.mu.Lock()
 	told, limit := m.broken, m.committed+1
 	m.mu.Unlock()
+	m.loader.suspicious = true
 	k, err := m.loader.load(limit, limit-1)
+	m.loader.suspicious = false
 	if err == nil && k.last+1 != limit {
 		err = fmt.Errorf("only %d of %d durable records are there", k.last, limit-1)
 	}
@@ -202,6 +204,10 @@ func (m *Cartridge) Close() error {
 // closeLog ends the log with a checkpoint, from which the next user knows that all before is
 // durable. Without it, he finds out.
 func (m *Cartridge) closeLog() {
+	if m.w.catalog.file != nil && m.w.catalog.file.Sync() != nil {
+		return
+	}
+	m.w.catalog.close() // behind a checkpoint of this purpose nothing of it is torn
 	m.mu.Lock()
 	k := checkpoint{purpose: atClose, state: m.log, attrs: m.attrs}
 	m.mu.Unlock()

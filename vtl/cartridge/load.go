@@ -1,6 +1,7 @@
 package cartridge
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -24,6 +25,8 @@ type loader struct {
 	dir   string
 	id    [16]byte
 	fault func(file string, off int64, err error)
+	// suspicious: a footer that is not known to be durable does not count, even if it is there.
+	suspicious bool
 }
 
 func (l *loader) path(n uint64) string { return filepath.Join(l.dir, segmentName(n)) }
@@ -140,7 +143,7 @@ func (l *loader) candidate(n, limit uint64, newest bool, k *contents) (candidate
 	if err != nil && !errors.Is(err, errSegment) {
 		return candidate{}, fmt.Errorf("%s: %w", l.path(n), err)
 	}
-	if err != nil {
+	if s == nil {
 		if newest {
 			k.void = append(k.void, n) // power was lost when it was made
 			return candidate{}, nil
@@ -158,7 +161,8 @@ func (l *loader) candidate(n, limit uint64, newest bool, k *contents) (candidate
 		if err != nil {
 			return candidate{}, fmt.Errorf("%s: %w", l.path(n), err)
 		}
-		if ok && x.last <= k.committed && x.last < limit {
+		// The commit of the record behind a segment is one of its footer, too.
+		if ok && k.committed >= limit && x.last < limit {
 			return candidate{segment: x, limit: limit}, nil
 		}
 	}
@@ -174,6 +178,8 @@ func (l *loader) candidate(n, limit uint64, newest bool, k *contents) (candidate
 	return candidate{segment: s, limit: limit, scan: true}, nil
 }
 
+// readSegmentHeader reads it. With an error of the class errSegment there may be a segment
+// beside it: one whose first record tells what its header should.
 func readSegmentHeader(f File, n uint64, id [16]byte) (*segment, error) {
 	size, err := f.Size()
 	if err != nil {
@@ -186,7 +192,17 @@ func readSegmentHeader(f File, n uint64, id [16]byte) (*segment, error) {
 	if err := readFull(f, b, 0); err != nil {
 		return nil, err
 	}
-	return parseSegmentHeader(b, n, id)
+	s, err := parseSegmentHeader(b, n, id)
+	if !errors.Is(err, errSegment) {
+		return s, err
+	}
+	s = &segment{number: n, salt: le.Uint64(b[48:]), end: segmentHeader}
+	h, _, bad := (&reader{f: f, s: s, size: size}).record(segmentHeader)
+	if bad != nil || h.kind != checkpointRecord {
+		return nil, err
+	}
+	s.first, s.last, s.committed = h.number, h.number-1, h.committed
+	return s, err
 }
 
 func (l *loader) scan(c *candidate, committed uint64) (tail, error) {
@@ -203,14 +219,24 @@ func (l *loader) scan(c *candidate, committed uint64) (tail, error) {
 	if err != nil {
 		return t, fmt.Errorf("%s: %w", l.path(c.number), err)
 	}
-	// A footer that fits what was read is good.
-	head := *c.segment
-	head.end = segmentHeader
-	if x, ok, err := readFooter(f, &head); err == nil && ok && x.last == c.last && x.end == c.end {
-		*c.segment = *x
+	c.scanned = true
+	if sealed, err := footerFits(f, c.segment); err == nil && sealed && !l.suspicious {
+		c.sealed, c.tables = true, nil
 		t.torn = false
 	}
 	return t, nil
+}
+
+// footerFits reports whether the file ends with the footer of s, whose log was read.
+func footerFits(f File, s *segment) (bool, error) {
+	want := s.footer()
+	size, err := f.Size()
+	if err != nil || size != s.end+int64(len(want)) {
+		return false, err
+	}
+	b := make([]byte, len(want))
+	err = readFull(f, b, s.end)
+	return bytes.Equal(b, want), err
 }
 
 const noLimit = math.MaxUint64

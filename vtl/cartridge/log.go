@@ -129,9 +129,9 @@ func (m *Cartridge) prepare() error {
 		if err != nil {
 			continue // it went at the last attempt
 		}
-		_, bad := readSegmentHeader(f, n, m.id)
+		s, _ := readSegmentHeader(f, n, m.id)
 		_ = f.Close()
-		if bad != nil {
+		if s == nil {
 			err = m.fs.Rename(path, path+badSuffix)
 		} else {
 			err = m.fs.Remove(path)
@@ -141,6 +141,24 @@ func (m *Cartridge) prepare() error {
 		}
 	}
 	last := k.segs[len(k.segs)-1]
+	for _, s := range k.segs[:len(k.segs)-1] {
+		if s.sealed {
+			continue
+		}
+		// Power was lost before its footer was durable.
+		f, err := m.fs.Open(m.loader.path(s.number), true)
+		if err != nil {
+			return err
+		}
+		file := &logFile{File: f, seg: s}
+		if err := errors.Join(f.Truncate(s.end), m.seal(file)); err != nil {
+			return errors.Join(err, f.Close())
+		}
+		m.mu.Lock()
+		w.sealed(file)
+		m.mu.Unlock()
+	}
+	// It is not in the catalog yet, even when it is sealed: it may go on in the next mount.
 	if !last.sealed {
 		f, err := m.fs.Open(m.loader.path(last.number), true)
 		if err != nil {
@@ -157,7 +175,11 @@ func (m *Cartridge) prepare() error {
 			}
 		}
 	}
-	w.catalog.begin(m.fs, m.dir, m.segs)
+	// What this mount seals is in it when it is durable.
+	m.mu.Lock()
+	before := slices.DeleteFunc(slices.Clone(m.segs), func(s *segment) bool { return s.number >= last.number })
+	m.mu.Unlock()
+	w.catalog.begin(m.fs, m.dir, before)
 	w.ready = true
 	return nil
 }
@@ -167,11 +189,7 @@ func (m *Cartridge) roll() error {
 	w := &m.w
 	old := w.active
 	if old != nil {
-		m.mu.Lock()
-		footer := old.footer()
-		m.mu.Unlock()
-		if err := w.file.WriteV([][]byte{footer}, old.end); err != nil {
-			_ = w.file.Truncate(old.end)
+		if err := m.seal(w.file); err != nil {
 			return err
 		}
 	}
@@ -185,11 +203,7 @@ func (m *Cartridge) roll() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if old != nil {
-		old.sealed, old.tables = true, nil
-		w.file.pending = true
-		if !slices.Contains(w.dirty, w.file) {
-			w.dirty = append(w.dirty, w.file)
-		}
+		w.sealed(w.file)
 	}
 	w.file, w.active = file, s
 	w.highest = s.number
@@ -198,6 +212,27 @@ func (m *Cartridge) roll() error {
 	m.segs = append(m.segs, s)
 	m.last = s.last
 	return nil
+}
+
+// seal writes the footer of a segment, or nothing.
+func (m *Cartridge) seal(f *logFile) error {
+	m.mu.Lock()
+	footer := f.seg.footer()
+	m.mu.Unlock()
+	err := f.WriteV([][]byte{footer}, f.seg.end)
+	if err != nil {
+		_ = f.Truncate(f.seg.end)
+	}
+	return err
+}
+
+// sealed takes note of it. Under Cartridge.mu.
+func (w *writer) sealed(f *logFile) {
+	f.seg.sealed, f.seg.tables = true, nil
+	f.pending = true
+	if !slices.Contains(w.dirty, f) {
+		w.dirty = append(w.dirty, f)
+	}
 }
 
 // newSegment makes one that begins with how the log stands.

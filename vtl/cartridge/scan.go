@@ -16,6 +16,11 @@ type reader struct {
 	buf  []byte // of the file, from at on
 	at   int64
 	room []byte
+	// deep has scan verify the data of all frames, and say what is wrong, as far as it can be
+	// said without keys.
+	deep bool
+	// each, if any, sees every record, and what is in it.
+	each func(off int64, h *header, content any)
 }
 
 func newReader(f File, s *segment) (*reader, error) {
@@ -109,7 +114,13 @@ func (r *reader) verify(off int64, h *header, c *content) error {
 		if got := crc32.Checksum(b, castagnoli); got != h.dataCRC {
 			return fmt.Errorf("%w: CRC32C of the data %08x, it says %08x", errRecord, got, h.dataCRC)
 		}
-		return nil
+		if h.encrypted || !r.deep {
+			return nil
+		}
+		var err error
+		if b, err = decompress(nil, b, h.codec, c.raw); err != nil {
+			return err
+		}
 	}
 	_, err := c.checkBlocks(b)
 	return err
@@ -187,7 +198,7 @@ func (r *reader) scan(limit, committed uint64, fault func(off int64, err error))
 			break
 		}
 		if err == nil {
-			err = r.take(&t, &h, meta, off, h.number > committed, &began)
+			err = r.take(&t, &h, meta, off, h.number > committed, &began, fault)
 		}
 		switch {
 		case err == nil:
@@ -223,7 +234,7 @@ func (r *reader) scan(limit, committed uint64, fault func(off int64, err error))
 }
 
 // take carries one record out.
-func (r *reader) take(t *tail, h *header, meta []byte, off int64, verify bool, began *bool) error {
+func (r *reader) take(t *tail, h *header, meta []byte, off int64, verify bool, began *bool, fault func(int64, error)) error {
 	s := r.s
 	c := &cursor{b: meta}
 	t.clean = false
@@ -233,9 +244,12 @@ func (r *reader) take(t *tail, h *header, meta []byte, off int64, verify bool, b
 		if err != nil {
 			return err
 		}
-		if verify {
-			if err := r.verify(off, h, f); err != nil {
+		if verify || r.deep {
+			err := r.verify(off, h, f)
+			if err != nil && verify {
 				return err
+			} else if err != nil {
+				fault(off, err)
 			}
 		}
 		if !*began {
@@ -246,15 +260,22 @@ func (r *reader) take(t *tail, h *header, meta []byte, off int64, verify bool, b
 		}
 		s.add(h, f, off)
 		t.state.frame(h, f)
+		r.tell(off, h, f)
 	case attributesRecord:
-		for _, v := range c.changes() {
-			t.attrs.set(v.partition, v.Attribute)
-		}
-	case generationRecord:
-		g := c.beginning()
-		if c.bad {
+		all := c.changes()
+		if !c.end() {
 			break
 		}
+		for _, v := range all {
+			t.attrs.set(v.partition, v.Attribute)
+		}
+		r.tell(off, h, all)
+	case generationRecord:
+		g := c.beginning()
+		if !c.end() {
+			break
+		}
+		r.tell(off, h, &g)
 		if !*began {
 			s.begin, *began = g.before, true
 		}
@@ -263,9 +284,10 @@ func (r *reader) take(t *tail, h *header, meta []byte, off int64, verify bool, b
 		t.attrs.begin(&g)
 	case checkpointRecord:
 		k := c.checkpoint()
-		if c.bad {
+		if !c.end() {
 			break
 		}
+		r.tell(off, h, &k)
 		if !*began {
 			s.begin, *began = k.state, true
 		}
@@ -273,9 +295,15 @@ func (r *reader) take(t *tail, h *header, meta []byte, off int64, verify bool, b
 		t.clean = k.purpose == atClose
 	}
 	if h.kind != frameRecord && !c.end() {
-		return fmt.Errorf("%w: %d", errRecord, h.kind)
+		return fmt.Errorf("%w: meta of a record of kind %d", errRecord, h.kind)
 	}
 	return nil
+}
+
+func (r *reader) tell(off int64, h *header, content any) {
+	if r.each != nil {
+		r.each(off, h, content)
+	}
 }
 
 // frame is what a frame changes.

@@ -61,6 +61,7 @@ type segment struct {
 	committed    uint64 // of its header
 	end          int64  // of the log in it: where the footer begins
 	sealed       bool
+	scanned      bool  // by this user: it may not be durable
 	begin        state // at its start
 	stretches    []stretch
 	starts       []start
