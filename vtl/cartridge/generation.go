@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/targate/targate/vtl/medium"
@@ -259,7 +260,18 @@ func (m *Cartridge) Prune(r Retention) (Pruned, error) {
 	}
 	p := Pruned{Generations: n}
 	p.Segments, err = m.reclaim(floor)
-	return p, err
+	return p, errors.Join(err, m.removeBad())
+}
+
+// removeBad removes what prepare set aside.
+func (m *Cartridge) removeBad() error {
+	names, err := m.fs.List(m.dir)
+	for _, name := range names {
+		if strings.HasSuffix(name, segmentSuffix+badSuffix) {
+			err = errors.Join(err, m.fs.Remove(filepath.Join(m.dir, name)))
+		}
+	}
+	return err
 }
 
 // reclaim removes the segments that no generation from floor on needs. Under wmu, when all is

@@ -107,6 +107,9 @@ func (l *loader) load(limit, committed uint64) (*contents, error) {
 		}
 		k.last = end.last
 	}
+	// A void segment may come back when power is lost again: only a new one, that begins at the
+	// same record, keeps it void.
+	k.clean = k.clean && len(k.void) == 0
 	return k, nil
 }
 
