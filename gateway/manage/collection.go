@@ -41,8 +41,6 @@ type Member struct {
 // CollectionConfig is what a collection is made of.
 type CollectionConfig struct {
 	Entry *config.Entry
-	// Identity is a serial number and designator for the device of that name, the same for life.
-	Identity func(device string) (core.Identity, error)
 	// Dir is a directory of the collection's own for what it must remember.
 	Dir string
 	Log *slog.Logger
@@ -70,8 +68,7 @@ func (mg *Manager) openCollection(e *config.Entry) (*collection, []*device, erro
 	if err != nil {
 		return nil, nil, err
 	}
-	c, err := mg.o.OpenCollection(CollectionConfig{Entry: e, Dir: dir, Log: mg.log.With(e.Collection, e.Name),
-		Identity: func(device string) (core.Identity, error) { return identity(mg.o.State, device) }})
+	c, err := mg.o.OpenCollection(CollectionConfig{Entry: e, Dir: dir, Log: mg.log.With(e.Collection, e.Name)})
 	if err != nil {
 		return nil, nil, err
 	}

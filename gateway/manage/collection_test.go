@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/targate/targate/core"
 	"github.com/targate/targate/gateway/manage/config"
 )
 
@@ -46,11 +47,7 @@ func (w *world) openShelf(c CollectionConfig) (Collection, error) {
 
 func (s *shelf) fill(e *config.Entry) error {
 	for _, name := range e.Members[len(s.boxes):] {
-		id, err := s.cfg.Identity(name)
-		if err != nil {
-			return err
-		}
-		s.boxes = append(s.boxes, Member{name, "box", id, &fakeDisk{s.world, DeviceConfig{Name: name}, 1 << 20}})
+		s.boxes = append(s.boxes, Member{name, "box", core.Identity{Serial: "serial of " + name}, &fakeDisk{s.world, DeviceConfig{Name: name}, 1 << 20}})
 	}
 	return nil
 }
@@ -101,11 +98,9 @@ targets:
 	if p := u.Nexus.Path(1); p == nil || !p.ReadOnly || p.Unit() != s.Nexus.Path(1).Unit() {
 		t.Error("two targets do not show the same shelf")
 	}
-	serial := ""
 	for _, d := range w.mg.Devices() {
 		if d.Name == "s-1" {
-			serial = d.Serial
-			if d.Handler != "box" || len(d.Mapped) != 2 || d.Size != 1<<20 {
+			if d.Serial != "serial of s-1" || d.Handler != "box" || len(d.Mapped) != 2 || d.Size != 1<<20 {
 				t.Errorf("status %+v", d)
 			}
 		}
@@ -162,16 +157,14 @@ targets:
 	w.want("nothing", w.took())
 	w.failOpen, w.failListen = "", "127.0.0.1:3261"
 	faults(strings.Replace(strings.Replace(three, "}]\ntargets", "}, {name: v, boxes: 2}]\ntargets", 1), ":3260'", ":3260', '127.0.0.1:3261'", 1), "address already in use")
-	w.want("taken back", w.took(), "open v", "close v-0", "close v-1", "close v")
+	log := w.took()
+	if len(log) == 4 {
+		slices.Sort(log[1:3]) // members close in any order
+	}
+	w.want("taken back", log, "open v", "close v-0", "close v-1", "close v")
 
-	// The same identity after a restart.
 	w.restart()
 	w.apply(three)
-	for _, d := range w.mg.Devices() {
-		if d.Name == "s-1" && d.Serial != serial {
-			t.Errorf("serial %s, was %s", d.Serial, serial)
-		}
-	}
 	w.took()
 
 	// Members close before their shelf: when it goes, and at the end.

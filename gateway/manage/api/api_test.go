@@ -251,6 +251,25 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
+// TestSlowRoute wants an answer that takes longer than the time for a question.
+func TestSlowRoute(t *testing.T) {
+	s, _, socket := newServer(t)
+	slow := make(chan struct{})
+	s.http.ReadTimeout = 20 * time.Millisecond
+	s.routes = append(s.routes, Route{Method: "POST", Path: "/v1/slow", Changes: true, Run: func(r *http.Request) (any, error) {
+		time.AfterFunc(10*s.http.ReadTimeout, func() { close(slow) })
+		select {
+		case <-slow:
+			return struct{}{}, nil
+		case <-r.Context().Done():
+			return nil, r.Context().Err()
+		}
+	}})
+	if err := NewClient(socket).Post(t.Context(), "/v1/slow", struct{}{}, &struct{}{}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestStaleSocket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "dir", "s")
 	first, err := listenUnix(path)

@@ -2,7 +2,6 @@ package api
 
 import (
 	"encoding/json"
-	"errors"
 	"mime"
 	"net/http"
 	"path/filepath"
@@ -105,13 +104,9 @@ func Body(r *http.Request, v any) error {
 	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
 		return NewProblem(http.StatusUnsupportedMediaType, "the body is application/json")
 	}
-	d := json.NewDecoder(http.MaxBytesReader(nil, r.Body, maxBody))
+	d := json.NewDecoder(r.Body)
 	d.DisallowUnknownFields()
 	if err := d.Decode(v); err != nil {
-		var large *http.MaxBytesError
-		if errors.As(err, &large) {
-			return NewProblem(http.StatusRequestEntityTooLarge, err.Error())
-		}
 		return NewProblem(http.StatusBadRequest, err.Error())
 	}
 	return nil
