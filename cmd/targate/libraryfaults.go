@@ -128,7 +128,7 @@ type slowCartridge struct {
 
 func (c slowCartridge) Mount() (medium.Medium, error) {
 	m, err := c.Cartridge.Mount()
-	if err != nil {
+	if err != nil || m == nil { // nil: a cleaning cartridge
 		return nil, err
 	}
 	if t := c.drive.times; t != nil {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/targate/targate/core/sense"
 	"github.com/targate/targate/vtl/medium"
 	"github.com/targate/targate/vtl/personality"
 )
@@ -173,13 +174,16 @@ func (s *shell) Media() *personality.Media { return s.media }
 func (s *shell) WORM() bool                { return s.worm }
 func (s *shell) WriteProtected() bool      { return s.protected }
 
-// UsesLeft is how many more times a cleaning cartridge cleans, this time among them.
-func (s *shell) UsesLeft() int { return s.usesLeft }
+// errExpired is CLEANING VOLUME EXPIRED.
+var errExpired = sense.New(sense.NotReady, 0x3013)
 
-// Mount gives the contents. There are none of a cleaning cartridge.
+// Mount gives the contents. There are none of a cleaning cartridge, but an end of its life.
 func (s *shell) Mount() (medium.Medium, error) {
-	if s.media.Cleaning {
-		return nil, fmt.Errorf("%s: a cleaning cartridge has no contents", s.barcode)
+	switch {
+	case !s.media.Cleaning:
+		return s.pool.Mount(s.id, s.protected)
+	case s.usesLeft == 0:
+		return nil, errExpired
 	}
-	return s.pool.Mount(s.id, s.protected)
+	return nil, nil
 }

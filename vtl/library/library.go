@@ -75,7 +75,7 @@ var (
 	Rebuilt = Event{sense.ModeParametersChanged}
 )
 
-// Watch has f called after each event from now on, with no lock held.
+// Watch has f called after each event from now on, with no lock held, from any goroutine.
 func (l *Library) Watch(f func(Event)) { l.watch.Store(&f) }
 
 func (l *Library) tell(e Event) {

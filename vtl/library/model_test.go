@@ -281,6 +281,7 @@ func TestModel(t *testing.T) {
 // Whoever moves at the same time, all cartridges stay, each in one place.
 func TestConcurrent(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Mailslots = 3 })
+	r.Watch(func(Event) {})
 	done := make(chan struct{})
 	const workers = 4
 	for w := range workers {
@@ -306,7 +307,6 @@ func TestConcurrent(t *testing.T) {
 	for range workers {
 		<-done
 	}
-	r.Watch(func(Event) {})
 	r.check()
 	if n := r.Status().Cartridges; n != 5 {
 		t.Errorf("%d cartridges", n)

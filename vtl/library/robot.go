@@ -139,9 +139,9 @@ func (s step) record(r *cartridgeRecord) {
 	}
 	if s.to.Kind == Drive {
 		r.Loads++
-		if r.UsesLeft > 0 {
-			r.UsesLeft--
-		}
+	}
+	if s.from.Kind == Drive && r.UsesLeft > 0 {
+		r.UsesLeft-- // it has cleaned, even if a restart had it do so twice
 	}
 }
 

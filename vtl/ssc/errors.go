@@ -25,6 +25,7 @@ const (
 	incompatibleMedium    sense.Code = 0x3000
 	cannotReadFormat      sense.Code = 0x3002
 	cleaningInstalled     sense.Code = 0x3003
+	cleaningExpired       sense.Code = 0x3013
 	cannotWriteFormat     sense.Code = 0x3005
 	associatedWP          sense.Code = 0x2703
 	wormOverwrite         sense.Code = 0x300c

@@ -68,6 +68,13 @@ func (d *Drive) loadIn(ctx context.Context, by *core.Path, progress func(float64
 	}
 	media := cart.Media()
 	if media.Cleaning {
+		contents, err := cart.Mount()
+		if err == nil && contents != nil {
+			err = contents.Close()
+		}
+		if err != nil {
+			return mountError(err)
+		}
 		return d.clean(ctx, progress)
 	}
 	support := d.model.Support(media.Name)

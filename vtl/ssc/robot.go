@@ -14,7 +14,8 @@ type Cartridge interface {
 	Media() *personality.Media
 	WORM() bool
 	WriteProtected() bool // the tab of its shell
-	// Mount gives its contents, for the drive alone, until Medium.Close.
+	// Mount gives its contents, for the drive alone, until Medium.Close. A cleaning cartridge has
+	// none: the error says that it cleans no more. A *sense.Error is reported as it is.
 	Mount() (medium.Medium, error)
 }
 

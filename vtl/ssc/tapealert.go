@@ -114,6 +114,7 @@ var outcomes = []struct {
 	{sense.IllegalRequest, removalPrevented, alertBits(alertNoRemoval)},
 	{sense.NotReady, incompatibleMedium, alertBits(alertUnsupported)},
 	{sense.NotReady, cleaningInstalled, alertBits(alertCleaningMedia)},
+	{sense.NotReady, cleaningExpired, alertBits(alertCleaningExpired)},
 	{sense.MediumError, loadEjectFailed, alertBits(alertLoadFailure)},
 }
 
