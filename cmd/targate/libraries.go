@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/targate/targate/gateway/manage/config"
 	"github.com/targate/targate/vtl/cartridge"
@@ -39,6 +41,8 @@ var libraryCollection = config.Collection{
 				"The last two characters say of what kind; a barcode that begins with `CLN` is a cleaning cartridge. " +
 				"They are put into the first free slots. What is taken out of this list stays: see `targate tape delete`. See [cartridge](#cartridge).",
 			Elem: &cartridgeKey},
+		{Name: "retention", Type: config.Map, Keys: retentionKeys,
+			Doc: "How long what was overwritten, erased or formatted stays: see [retention](#retention), and [generations](tape/generations.md)."},
 		{Name: "compression", Type: config.Enum, Values: []string{"zstd", "lz4"}, Default: "zstd",
 			Doc: "How drives compress when initiators ask for it: `zstd` packs more, `lz4` is faster. What was written with the other stays readable."},
 		{Name: "segment_size", Type: config.Size, Default: int64(cartridge.DefaultSegment), Check: checkSegment,
@@ -59,6 +63,39 @@ var cartridgeKey = config.Key{Name: "cartridge", Type: config.Map, Short: "barco
 	{Name: "barcodes", Type: config.String, Required: true, Check: checkBarcodes, Doc: "A barcode, or a range like `TG0001L8-TG0010L8`."},
 	{Name: "capacity", Type: config.Size, Doc: "How much each holds, for trying what happens at the end of a tape. Without it: what cartridges of the kind hold."},
 }}
+
+var retentionKeys = []config.Key{
+	{Name: "age", Type: config.String, Default: "30d", Check: func(v any) error { _, err := parseAge(v.(string)); return err },
+		Doc: "Older generations stay this long after they ended: `12h`, `30d`. 0: they need not stay."},
+	{Name: "generations", Type: config.Int, Default: int64(0), Check: atLeast(0),
+		Doc: "So many of them stay in any case."},
+}
+
+// parseAge reads a time as Go does, and days.
+func parseAge(s string) (time.Duration, error) {
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		n, err := strconv.ParseUint(days, 10, 16)
+		if err != nil {
+			return 0, fmt.Errorf("%q is not a time as 12h or 30d", s)
+		}
+		return time.Duration(n) * 24 * time.Hour, nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 {
+		return 0, fmt.Errorf("%q is not a time as 12h or 30d", s)
+	}
+	return d, nil
+}
+
+// retention is that of e.
+func retention(e *config.Entry) cartridge.Retention {
+	r, ok := e.Values["retention"].(config.Mapping)
+	if !ok {
+		r.Values = map[string]any{"age": retentionKeys[0].Default, "generations": retentionKeys[1].Default}
+	}
+	age, _ := parseAge(r.Values["age"].(string)) // checked
+	return cartridge.Retention{Age: age, Count: int(r.Values["generations"].(int64))}
+}
 
 func atLeast(least int64) func(any) error {
 	return func(v any) error {

@@ -78,8 +78,13 @@ func TestLibraryVerbs(t *testing.T) {
 		{"tape delete TG0001L8", exitConflict, "in a drive"},
 		{"tape label TG0001L8 XX0001L8", exitConflict, "in a drive"},
 		{"tape write-protect TG0001L8", exitConflict, "in a drive"},
-		{"tape show TG0001L8", exitOK, "a drive has the cartridge"},
-		{"tape ls TG0001L8", exitConflict, "unload it first"},
+		{"tape show TG0001L8", exitOK, "drive:1"},
+		{"tape ls TG0001L8", exitOK, "PARTITION"},
+		{"tape rollback TG0001L8 0", exitConflict, "unload it first"},
+		{"tape fsck TG0001L8", exitConflict, "unload it first"},
+		{"tape prune TG0001L8", exitConflict, "unload it first"},
+		{"tape export-image TG0001L8 x.tap", exitOK, "0 blocks"},
+		{"tape import-image TG0001L8 x.tap", exitConflict, "unload it first"},
 		{"drive eject 1", exitOK, "TG0001L8  drive:1"},
 		{"drive list", exitOK, "TG0001L8   unloaded"},
 		{"drive unload lib0-drive1", exitOK, "TG0001L8  slot:1"},
@@ -381,6 +386,88 @@ func TestTapeFiles(t *testing.T) {
 	}
 }
 
+// TestGenerations overwrites a tape, and undoes it.
+func TestGenerations(t *testing.T) {
+	dir := t.TempDir()
+	d := startLibrary(t, dir, oneLibrary)
+	t.Setenv("TARGATE_SOCKET", "targate.sock")
+	if _, errs, code := typed(t, dir, "tape load TG0001L8 --drive 1"); code != exitOK {
+		t.Fatal(errs)
+	}
+	s := dialLibrary(t, d.Portal, iqnLib, alice)
+	record(t, s, 1, []byte(fmt.Sprintf("%-512s", "the first")))
+	do(t, s, &initiator.Command{LUN: 1, CDB: []byte{1, 0, 0, 0, 0, 0}}) // REWIND
+	record(t, s, 1, []byte(fmt.Sprintf("%-512s", "ransomware")))
+	for _, c := range []struct {
+		line string
+		code int
+		out  string
+	}{
+		// In a drive, to read.
+		{"tape generations TG0001L8", exitOK, "overwrite at object 0 of partition 0"},
+		{"tape generations TG0001L8 -o json", exitOK, `"generation": 1`},
+		{"tape ls TG0001L8 --generation 0", exitOK, "512"},
+		{"tape cat TG0001L8 0 --generation 0", exitOK, "the first"},
+		{"tape cat TG0001L8 0", exitOK, "ransomware"},
+		{"tape cat TG0001L8 0 --generation 7", exitNotFound, "no such generation"},
+		{"tape cat TG0001L8 0 --generation x", exitUsage, "number of a generation"},
+		{"tape dump TG0001L8", exitOK, `barcode "TG0001L8"`},
+		{"tape dump TG0001L8 -o json", exitOK, `"lines": [`},
+		{"tape dump TG0099L8", exitNotFound, "TG0099L8"},
+		{"tape rollback TG0001L8 0", exitConflict, "unload it first"},
+		// In a slot.
+		{"tape unload TG0001L8", exitOK, "slot:1"},
+		{"tape rollback TG0001L8 0", exitOK, "rollback to 0"},
+		{"tape cat TG0001L8 0", exitOK, "the first"},
+		{"tape rollback TG0001L8 1", exitOK, "rollback to 1"}, // undo of the undo
+		{"tape cat TG0001L8 0", exitOK, "ransomware"},
+		{"tape rollback TG0001L8 0", exitOK, "rollback to 0"},
+		{"tape rollback TG0001L8 9", exitNotFound, "no such generation"},
+		{"tape rollback TG0001L8 x", exitUsage, "number of a generation"},
+		{"tape prune TG0001L8 --keep-age 1d", exitOK, "0 generations are gone"},
+		{"tape prune TG0001L8 --keep-age soon", exitUsage, "soon"},
+		{"tape prune TG0001L8 --keep 1", exitOK, "3 generations are gone"},
+		{"tape prune TG0001L8", exitOK, "1 generations are gone"},
+		{"tape cat TG0001L8 0 --generation 1", exitNotFound, "no such generation"},
+		{"tape fsck TG0001L8 TG0002L8", exitOK, "2 checked, no damage"},
+		{"tape fsck TG0099L8", exitNotFound, "TG0099L8"},
+		{"tape generations ./tapes/TG0001L8", exitOK, "now"},
+	} {
+		out, errs, code := typed(t, dir, c.line)
+		if code != c.code || !strings.Contains(out+errs, c.out) {
+			t.Errorf("%s: exit code %d, want %d and %q\nstdout %s\nstderr %s", c.line, code, c.code, c.out, out, errs)
+		}
+	}
+	// What was undone is what the drive reads.
+	if _, errs, code := typed(t, dir, "tape load TG0001L8 --drive 1"); code != exitOK {
+		t.Fatal(errs)
+	}
+	calm(t, s)
+	if b := do(t, s, &initiator.Command{LUN: 1, CDB: []byte{8, 0, 0, 2, 0, 0}, In: 512}); !strings.HasPrefix(string(b), "the first ") {
+		t.Errorf("%.20q", b)
+	}
+	// Damage has an exit code.
+	if _, errs, code := typed(t, dir, "tape unload TG0001L8"); code != exitOK {
+		t.Fatal(errs)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "tapes", "TG0001L8", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if i := bytes.Index(b, []byte("the first")); err == nil && i >= 0 {
+			b[i] ^= 1
+			if err := os.WriteFile(file, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if out, errs, code := typed(t, dir, "tape fsck TG0001L8 -o json"); code != exitFailure || !strings.Contains(out, `"cartridge": "TG0001L8"`) {
+		t.Errorf("fsck of a damaged cartridge: exit code %d\n%s%s", code, out, errs)
+	}
+}
+
 // TestLibraryFaults checks configurations.
 func TestLibraryFaults(t *testing.T) {
 	dir := t.TempDir()
@@ -407,6 +494,8 @@ func TestLibraryFaults(t *testing.T) {
 		"model: ibm-3573-tl, path: a, drives: [ibm-ult3580-td8], faults: ./bad.txt":                                       `bad.txt: line 2: "fial class=stuck"`,
 		"model: ibm-3573-tl, path: a, drives: [ibm-ult3580-td8], faults: ./absent.txt":                                    `absent.txt`,
 		"model: ibm-3573-tl, path: a, drives: [ibm-ult3580-td8], personalities: ./absent":                                 `absent`,
+		"model: ibm-3573-tl, path: a, drives: [ibm-ult3580-td8], retention: {age: soon}":                                  `4:88: age: "soon" is not a time as 12h or 30d`,
+		"model: ibm-3573-tl, path: a, drives: [ibm-ult3580-td8], retention: {aeg: 1d}":                                    `a retention has no key "aeg"; did you mean "age"?`,
 		"model: ibm-3573-tl, path: a, drives: [ibm-ult3580-td8], segment_size: 1KiB":                                      `segment_size: 1KiB is not from 64KiB to 1GiB`,
 	} {
 		file := strings.Replace(head, "  - name: l\n", "  - {name: l, "+text+"}\n", 1)

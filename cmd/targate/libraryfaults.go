@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/targate/targate/core"
 	"github.com/targate/targate/gateway/manage/api"
 	"github.com/targate/targate/gateway/manage/config"
 	"github.com/targate/targate/vtl/fault"
@@ -95,7 +96,7 @@ func (m *mechanics) newDrive(libraryName string, s library.DriveSpec) (library.D
 		return nil, fmt.Errorf("drive %q has no number", s.Name)
 	}
 	var motion ssc.Motion = still{}
-	x := &slowDrive{injector: m.injector, number: n}
+	x := &slowDrive{injector: m.injector, number: n, identity: s.Identity}
 	if m.scale > 0 {
 		x.times = fault.NewTimes(s.Model.Timing, m.scale)
 		motion = x.times
@@ -115,6 +116,7 @@ type slowDrive struct {
 	*ssc.Drive
 	injector *fault.Injector
 	number   int
+	identity core.Identity
 	times    *fault.Times // nil: as fast as it can be
 }
 

@@ -50,7 +50,7 @@ func openLibrary(c manage.CollectionConfig, drop func(device string)) (manage.Co
 		return nil, &manage.EntryError{At: e.Where("path"), Err: err}
 	}
 	if l.lib, err = library.Open(l.config(e)); err != nil {
-		return nil, err
+		return nil, errors.Join(err, l.pool.Close())
 	}
 	l.changer, err = smc.New(l.lib, c.Log)
 	if err != nil {
@@ -59,7 +59,7 @@ func openLibrary(c manage.CollectionConfig, drop func(device string)) (manage.Co
 				err = errors.Join(err, h.Close())
 			}
 		}
-		return nil, errors.Join(err, l.lib.Close())
+		return nil, errors.Join(err, l.lib.Close(), l.pool.Close())
 	}
 	return l, nil
 }
@@ -80,6 +80,7 @@ func (l *tapeLibrary) config(e *config.Entry) library.Config {
 // poolConfig is where and how the cartridges of e are stored.
 func poolConfig(e *config.Entry, set *personality.Set, log *slog.Logger) pool.Config {
 	c := pool.Config{Dir: e.Values["path"].(string), Models: set, Log: log}
+	c.Retention = retention(e)
 	c.SegmentSize, _ = e.Values["segment_size"].(int64)
 	if e.Values["compression"] == "lz4" {
 		c.Options.Compression = cartridge.LZ4
@@ -92,8 +93,7 @@ func (l *tapeLibrary) Members() []manage.Member {
 	list := []manage.Member{{Name: l.lib.Name() + "-changer", Kind: "changer", Identity: l.lib.Identity(), Handler: l.changer}}
 	for _, d := range l.lib.Drives() {
 		if h := l.lib.Drive(d.Number); h != nil {
-			list = append(list, manage.Member{Name: d.Name, Kind: "tape", Handler: h,
-				Identity: core.Identity{Vendor: d.Vendor, Product: d.Product, Serial: d.Serial}})
+			list = append(list, manage.Member{Name: d.Name, Kind: "tape", Handler: h, Identity: h.(*slowDrive).identity})
 		}
 	}
 	return list
@@ -141,6 +141,9 @@ func (l *tapeLibrary) Compare(e *config.Entry, fault func(config.Pos, string, ..
 			}
 		}
 	}
+	if a, b := retention(old), retention(e); a != b {
+		changes = append(changes, fmt.Sprintf("retention %s, %d generations", b.Age, b.Count))
+	}
 	if !reflect.DeepEqual(old.Values["faults"], e.Values["faults"]) {
 		changes = append(changes, "faults")
 	}
@@ -166,12 +169,13 @@ func (l *tapeLibrary) Follow(ctx context.Context, e *config.Entry) error {
 		}
 		l.mechanics.injector.Set(s)
 	}
+	l.pool.SetRetention(retention(e))
 	l.entry = e
 	return nil
 }
 
 // Close ends the library, whose changer and drives are closed.
-func (l *tapeLibrary) Close() error { return l.lib.Close() }
+func (l *tapeLibrary) Close() error { return errors.Join(l.lib.Close(), l.pool.Close()) }
 
 // tapeLibraries are those that run.
 func tapeLibraries(mg *manage.Manager) map[string]*tapeLibrary {

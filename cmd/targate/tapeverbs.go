@@ -29,10 +29,12 @@ func tapeCommand() *cobra.Command {
 		append([]*cobra.Command{tapeListCommand(), tapeShowCommand()}, tapeChanges()...)...)
 	c.Long = `Make, move, look into and repair cartridges.
 
-BARCODE is that of a cartridge of the running server. show, ls, cat, import-image and
-export-image work on the directory of a cartridge, too, be there a server or not, while no
-drive has it: they take its path in place of a barcode, or look below --dir.`
-	c.AddCommand(tapeLsCommand(), tapeCatCommand(), tapeImportImageCommand(), tapeExportImageCommand())
+BARCODE is that of a cartridge of the running server. show, generations, rollback, prune,
+fsck, dump, ls, cat, import-image and export-image work on the directory of a cartridge, too,
+be there a server or not: they take its path in place of a barcode, or look below --dir. Those
+that only read can do so while a drive has it, and see what is durable by then.`
+	c.AddCommand(tapeGenerationsCommand(), tapeRollbackCommand(), tapePruneCommand(), tapeFsckCommand(), tapeDumpCommand(),
+		tapeLsCommand(), tapeCatCommand(), tapeImportImageCommand(), tapeExportImageCommand())
 	return c
 }
 
@@ -57,7 +59,13 @@ func (s *sizeFlag) Type() string { return "SIZE" }
 // tapeFlags are how a command finds a cartridge.
 type tapeFlags struct {
 	libraryFlags
-	dir string
+	dir        string
+	generation string // to read; empty: the current one
+}
+
+// addGeneration adds the flag that chooses a generation.
+func (f *tapeFlags) addGeneration(c *cobra.Command) {
+	c.Flags().StringVar(&f.generation, "generation", "", "what the cartridge was at the end of this `NUMBER` of \"targate tape generations\"")
 }
 
 func (f *tapeFlags) add(c *cobra.Command) {
@@ -115,7 +123,7 @@ func (f *tapeFlags) mount(c *cobra.Command, name string, readOnly bool, do func(
 	if err != nil {
 		return err
 	}
-	m, err := cartridge.Open(path, cartridge.Options{ReadOnly: readOnly})
+	m, err := f.open(path, readOnly)
 	if err != nil {
 		return mountError(name, err)
 	}
@@ -128,7 +136,45 @@ func (f *tapeFlags) mount(c *cobra.Command, name string, readOnly bool, do func(
 	return err
 }
 
+// open mounts the cartridge at path. To read, one of its generations will do, which a drive does
+// not keep from others.
+func (f *tapeFlags) open(path string, readOnly bool) (*cartridge.Cartridge, error) {
+	switch {
+	case readOnly && f.generation != "":
+		g, err := numberArg(f.generation)
+		if err != nil {
+			return nil, err
+		}
+		m, err := cartridge.OpenGeneration(path, g, cartridge.Options{})
+		if errors.Is(err, cartridge.ErrNoGeneration) {
+			return nil, generationError(err)
+		}
+		return m, err
+	case readOnly:
+		return openToRead(path)
+	}
+	return cartridge.Open(path, cartridge.Options{})
+}
+
+// openToRead mounts the cartridge at path as it is, or, when it is in use, as what is durable
+// of it.
+func openToRead(path string) (*cartridge.Cartridge, error) {
+	m, err := cartridge.Open(path, cartridge.Options{ReadOnly: true})
+	if !errors.Is(err, cartridge.ErrInUse) {
+		return m, err
+	}
+	all, err := cartridge.Generations(path, cartridge.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return cartridge.OpenGeneration(path, all[len(all)-1].Number, cartridge.Options{})
+}
+
 func mountError(name string, err error) error {
+	var f *failure
+	if errors.As(err, &f) {
+		return err
+	}
 	if errors.Is(err, cartridge.ErrInUse) {
 		return failf(exitConflict, "%s: %w: a drive has it, or another command; unload it first", name, err)
 	}
@@ -139,7 +185,6 @@ func mountError(name string, err error) error {
 type tapeView struct {
 	*cartridgeStatus                 // of the server; nil: it was not asked
 	Identity         *tapeIdentity   `json:"identity,omitempty"`
-	InUse            bool            `json:"in_use"` // a drive has it: what is on it is not looked at
 	Generation       uint64          `json:"generation"`
 	Partitions       []tapePartition `json:"partitions,omitempty"`
 }
@@ -201,13 +246,9 @@ func (f *tapeFlags) view(c *cobra.Command, name string) (v tapeView, err error) 
 		return v, fileError(err)
 	}
 	v.Identity = &tapeIdentity{i.ID, i.Barcode, i.Type, i.Serial, i.WORM, i.Capacity, i.Created}
-	m, err := cartridge.Open(path, cartridge.Options{ReadOnly: true})
-	if errors.Is(err, cartridge.ErrInUse) {
-		v.InUse = true
-		return v, nil
-	}
+	m, err := f.open(path, true)
 	if err != nil {
-		return v, fileError(err)
+		return v, mountError(name, err)
 	}
 	v.Generation = m.Info().Generation
 	for p := range m.Partitions() {
@@ -239,11 +280,7 @@ func viewRows(w io.Writer, v tapeView) {
 		row("serial", "%s", i.Serial)
 		row("capacity", "%s", human(i.Capacity))
 		row("created", "%s", i.Created.Local().Format(time.DateTime))
-		if v.InUse {
-			row("contents", "a drive has the cartridge")
-		} else {
-			row("generation", "%d", v.Generation)
-		}
+		row("generation", "%d", v.Generation)
 	}
 	for n, p := range v.Partitions {
 		row(fmt.Sprintf("partition %d", n), "%d objects, %d of them filemarks; %s of %s used, for %s of data", p.Objects, p.Filemarks,
@@ -317,6 +354,7 @@ ANSI labels, tar, cpio, dump, Bacula and Bareos, Amanda, LTFS.`,
 			return printTable(c.OutOrStdout(), f.output, v, fileRows)
 		}}
 	f.add(c)
+	f.addGeneration(c)
 	k.add(c)
 	c.Flags().IntVar(&partition, "partition", -1, "only this partition, from 0 on")
 	return c
@@ -383,6 +421,7 @@ tape ls".`,
 			})
 		}}
 	f.add(c)
+	f.addGeneration(c)
 	k.add(c)
 	c.Flags().IntVar(&partition, "partition", 0, "the partition, from 0 on")
 	return c
@@ -503,6 +542,7 @@ directory for mhvtl, must not be there yet.`,
 			return printTable(c.OutOrStdout(), f.output, imageCounts{to.Name, n}, imageRows)
 		}}
 	f.add(c)
+	f.addGeneration(c)
 	k.add(c)
 	format.add(c, "as FILE ends")
 	return c

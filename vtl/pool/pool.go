@@ -4,6 +4,7 @@
 package pool
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -25,6 +26,8 @@ type Config struct {
 	Models *personality.Set
 	// Options of all cartridges; their Committer is one, and given by the pool.
 	Options cartridge.Options
+	// Retention is how long older generations of cartridges are kept.
+	Retention cartridge.Retention
 	// SegmentSize of new cartridges in bytes; 0: cartridge.DefaultSegment.
 	SegmentSize int64
 	Log         *slog.Logger // nil: slog.Default
@@ -34,8 +37,14 @@ type Config struct {
 type Pool struct {
 	cfg Config
 
-	mu   sync.Mutex        // guards dirs
-	dirs map[string]string // by ID: the path of a cartridge
+	end   context.CancelFunc // of the sweep
+	swept chan struct{}      // closed when it has ended
+
+	mount sync.Mutex // held while a cartridge is mounted, and while one is swept; comes before mu
+
+	mu        sync.Mutex        // guards the rest
+	dirs      map[string]string // by ID: the path of a cartridge
+	retention cartridge.Retention
 }
 
 // doomed begins the names of directories that are being removed.
@@ -50,8 +59,21 @@ func Open(cfg Config) (*Pool, error) {
 	if err := makeDir(cfg.Dir); err != nil {
 		return nil, err
 	}
-	p := &Pool{cfg: cfg, dirs: map[string]string{}}
-	return p, p.tidy()
+	p := &Pool{cfg: cfg, dirs: map[string]string{}, retention: cfg.Retention, swept: make(chan struct{})}
+	if err := p.tidy(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	p.end = cancel
+	go p.sweep(ctx)
+	return p, nil
+}
+
+// Close ends the work of the pool in the background. Cartridges that are mounted stay so.
+func (p *Pool) Close() error {
+	p.end()
+	<-p.swept
+	return nil
 }
 
 // makeDir makes path and what is missing above it, durably.
@@ -191,12 +213,23 @@ func serial(id string) string {
 
 // Mount implements library.Pool.
 func (p *Pool) Mount(id string, readOnly bool) (medium.Medium, error) {
+	m, err := p.open(id, readOnly)
+	if err != nil {
+		return nil, err
+	}
+	return &mounted{m, p, readOnly}, nil
+}
+
+// open mounts a cartridge.
+func (p *Pool) open(id string, readOnly bool) (*cartridge.Cartridge, error) {
 	path, err := p.find(id)
 	if err != nil {
 		return nil, err
 	}
 	o := p.cfg.Options
 	o.ReadOnly = readOnly
+	p.mount.Lock()
+	defer p.mount.Unlock()
 	m, err := cartridge.Open(path, o)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %w", medium.ErrGone, err)
@@ -209,7 +242,7 @@ func (p *Pool) Mount(id string, readOnly bool) (medium.Medium, error) {
 
 // Blank implements library.Pool.
 func (p *Pool) Blank(id string) (blank bool, err error) {
-	m, err := p.Mount(id, true)
+	m, err := p.open(id, true)
 	if err != nil {
 		return false, err
 	}
@@ -229,6 +262,8 @@ func (p *Pool) Relabel(id, barcode string) error {
 	if err != nil {
 		return err
 	}
+	p.mount.Lock()
+	defer p.mount.Unlock()
 	if err := cartridge.Relabel(path, barcode, p.cfg.Options); err != nil {
 		return err
 	}
@@ -249,6 +284,8 @@ func (p *Pool) SetWORM(id string) error {
 	if err != nil {
 		return err
 	}
+	p.mount.Lock()
+	defer p.mount.Unlock()
 	return cartridge.SetWORM(path, p.cfg.Options)
 }
 
@@ -258,6 +295,8 @@ func (p *Pool) Delete(id string) error {
 	if path == "" {
 		return nil
 	}
+	p.mount.Lock()
+	defer p.mount.Unlock()
 	to := filepath.Join(p.cfg.Dir, doomed+id)
 	if err := os.Rename(path, to); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

@@ -19,10 +19,16 @@ const one, two = "11111111-2222-4333-8444-555555555555", "22222222-2222-4333-844
 
 func open(t *testing.T, dir string) *Pool {
 	t.Helper()
-	p, err := Open(Config{Dir: dir, Models: personality.Builtin(), Log: slog.New(slog.DiscardHandler)})
+	p, err := Open(Config{Dir: dir, Models: personality.Builtin(), Log: slog.New(slog.DiscardHandler),
+		Retention: cartridge.Retention{Age: time.Hour}})
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	return p
 }
 
@@ -156,4 +162,61 @@ func TestDamaged(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(t, list(t, p), "TG0002L8 LTO-8 TG0002L8", "TG0002L8 LTO-8 copy")
+}
+
+// TestRetention overwrites a cartridge again and again.
+func TestRetention(t *testing.T) {
+	p := open(t, t.TempDir())
+	if err := p.Create(stored(t, one, "TG0001L8")); err != nil {
+		t.Fatal(err)
+	}
+	overwrite := func() {
+		t.Helper()
+		m, err := p.Mount(one, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(m.Write(0, 0, make([]byte, 100), medium.Recording{}), m.WriteFilemarks(0, 1, 1), m.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kept := func(want int) {
+		t.Helper()
+		all, err := cartridge.Generations(p.Path(one), cartridge.Options{})
+		if err != nil || len(all) != want {
+			t.Errorf("%d generations, want %d: %+v %v", len(all), want, all, err)
+		}
+	}
+	for range 4 {
+		overwrite()
+	}
+	kept(4)
+	p.Sweep(t.Context())
+	kept(4) // none is an hour old
+
+	p.SetRetention(cartridge.Retention{Count: 2})
+	m, err := p.Mount(one, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Sweep(t.Context()) // one in use is left alone
+	kept(4)
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	kept(3) // and pruned at the end
+	overwrite()
+	kept(3)
+	p.SetRetention(cartridge.Retention{})
+	reader, err := cartridge.OpenGeneration(p.Path(one), 3, cartridge.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Sweep(t.Context()) // one of whose generations is read, too
+	kept(3)
+	if err := reader.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p.Sweep(t.Context())
+	kept(1)
 }

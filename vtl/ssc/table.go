@@ -72,7 +72,6 @@ var tables = [][]row{
 	timestampTable,
 	securityTable,
 	panelTable,
-	raoTable,
 }
 
 // Opcodes that code asks for by name.
