@@ -85,6 +85,7 @@ type mount struct {
 	// were passed since the end of data was before.
 	warned, forewarned [medium.MaxPartitions]bool
 	usage              usage
+	order              *order // the recommended access order; nil: none was generated
 	// overwrite is what ALLOW OVERWRITE permits.
 	overwrite overwrite
 }

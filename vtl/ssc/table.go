@@ -72,6 +72,7 @@ var tables = [][]row{
 	timestampTable,
 	securityTable,
 	panelTable,
+	raoTable,
 }
 
 // Opcodes that code asks for by name.
