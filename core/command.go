@@ -85,7 +85,8 @@ type Command struct {
 	TellAborted bool
 	sense       [sense.MaxLen]byte
 
-	checks checks // under the invariants tag
+	//lint:ignore U1000 used under the invariants tag
+	checks checks
 
 	// Times are kept for latency.Counters. The transport sets Received of every command, and
 	// Weight of those that it has measured whatever becomes of them; the core does the rest.

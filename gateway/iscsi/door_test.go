@@ -81,6 +81,7 @@ type lab struct {
 	dev   *device
 	unit  *core.Unit
 	spec  target.Spec
+	keep  uint16   // Time2Retain
 	addrs []string // of the portals
 }
 
@@ -124,7 +125,7 @@ func newLab(t *testing.T, o iscsi.Options) *lab {
 
 func (l *lab) apply() {
 	l.t.Helper()
-	c := target.Config{Targets: []target.Spec{l.spec}}
+	c := target.Config{Targets: []target.Spec{l.spec}, Time2Wait: 2, Time2Retain: l.keep}
 	for _, a := range l.addrs {
 		c.Portals = append(c.Portals, target.Portal{Listen: a})
 	}
@@ -140,10 +141,13 @@ type peer struct {
 }
 
 // try logs in by portal n; isid tells initiator ports apart.
-func (l *lab) try(n int, isid byte) (*peer, error) {
+func (l *lab) try(n int, isid byte, with ...func(*initiator.Options)) (*peer, error) {
 	p := &peer{async: make(chan *initiator.PDU, 64)}
 	o := initiator.Options{Addr: l.addrs[n], TargetName: iqn, InitiatorName: "iqn.2026-11.test:i",
 		ISID: [6]byte{0x80, 0, 0, 0, 0, isid}}
+	for _, f := range with {
+		f(&o)
+	}
 	c, err := initiator.Connect(l.t.Context(), o.Addr)
 	if err != nil {
 		return nil, err

@@ -2,7 +2,6 @@ package iscsi
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"io"
 	"log/slog"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/targate/targate/core"
+	"github.com/targate/targate/core/sense"
 	"github.com/targate/targate/gateway/iscsi/conn"
 	"github.com/targate/targate/gateway/iscsi/login"
 	"github.com/targate/targate/gateway/iscsi/pdu"
@@ -34,6 +34,7 @@ type peer struct {
 	s      *Server
 	nc     *net.TCPConn
 	portal target.Portal
+	clean  bool                      // the session ended in good order, or was dropped
 	conn   atomic.Pointer[conn.Conn] // set with the full feature phase
 	why    atomic.Pointer[string]    // of close
 	// logoutBy is when the initiator shall have logged out, by the housekeeper's clock.
@@ -118,14 +119,21 @@ func (p *peer) key(r *login.Result) string {
 
 // serve runs the full feature phase, then waits until no command of the session runs.
 func (p *peer) serve(r *login.Result, ts *target.Session) error {
+	var state *session.State
 	if ts != nil {
-		defer ts.Close()
+		state = stateOf(ts)
+		ts.SetDoor(&tie{params: r.Params, cid: r.CID})
+		defer func() {
+			if !p.lost() || !ts.Park(retain(r)) {
+				ts.Close()
+			}
+		}()
 	}
 	var c *conn.Conn
 	cfg := session.Config{
 		Params: r.Params, Pool: p.s.o.Pool,
 		CID: r.CID, Window: p.s.o.Window, Budget: p.s.o.SessionBudget,
-		CmdSN: pdu.Serial(r.ExpCmdSN), StatSN: pdu.Serial(r.StatSN),
+		Resume: state, CmdSN: pdu.Serial(r.ExpCmdSN), StatSN: pdu.Serial(r.StatSN),
 		Notify: func() { c.Notify() },
 	}
 	if ts != nil {
@@ -149,6 +157,13 @@ func (p *peer) serve(r *login.Result, ts *target.Session) error {
 	err = c.Run()
 	p.nc.Close()
 	<-c.Shut()
+	if ts != nil {
+		ts.Nexus.Watch(func(*core.Path, *sense.Error) {}) // told by the next command
+		c.Do(func(s *session.Session) {
+			ts.SetDoor(&tie{params: r.Params, cid: r.CID, state: s.State()})
+		})
+	}
+	p.clean = err == nil || errors.Is(err, session.ErrDropped)
 	return err
 }
 
@@ -207,7 +222,9 @@ func (p *peer) local() netip.AddrPort {
 func (p *peer) login(log *slog.Logger) (*login.Result, *target.Session, error) {
 	p.nc.SetDeadline(time.Now().Add(p.s.o.LoginTimeout))
 	dir := &directory{p: p}
-	m := login.New(login.Config{Directory: dir, Limits: p.s.o.Limits, Window: uint32(p.s.o.Window)})
+	limits := p.s.o.Limits
+	limits.DefaultTime2Wait, limits.DefaultTime2Retain = p.s.gw.Times()
+	m := login.New(login.Config{Directory: dir, Limits: limits, Session: p.session, Window: uint32(p.s.o.Window)})
 	rd := loginReader{r: p.nc}
 	var last *login.Request
 	for {
@@ -251,11 +268,14 @@ func (p *peer) login(log *slog.Logger) (*login.Result, *target.Session, error) {
 				return nil, nil, err
 			}
 			resp.TSIH = ts.TSIH
+			if st := stateOf(ts); st != nil {
+				resp.ExpCmdSN, resp.MaxCmdSN = st.Window()
+			}
 		} else {
 			resp.TSIH = 1 // a discovery session; nobody joins it
 		}
 		if err := p.send(resp); err != nil {
-			if ts != nil {
+			if ts != nil && (stateOf(ts) == nil || !ts.Park(retain(r))) {
 				ts.Close()
 			}
 			return nil, nil, err
@@ -274,9 +294,21 @@ func (p *peer) open(r *login.Result) (*target.Session, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), p.s.o.LoginTimeout)
 	defer cancel()
-	return t.Open(ctx, core.InitiatorPort{Name: r.InitiatorName, Session: hex.EncodeToString(r.ISID[:])},
-		target.OpenOptions{Peer: p.nc.RemoteAddr().String(), Portal: p.portal,
-			Drop: p.drop, Logout: p.logout})
+	ip := initiatorPort(r.InitiatorName, r.ISID)
+	o := target.OpenOptions{Peer: p.nc.RemoteAddr().String(), Portal: p.portal,
+		Drop: p.drop, Logout: p.logout, Cut: func() { p.close(reconnected) }}
+	if r.TSIH == 0 {
+		return t.Open(ctx, ip, o)
+	}
+	old := t.Find(ip, p.portal.GroupTag(), r.TSIH)
+	if old == nil {
+		return nil, target.ErrNoSession
+	}
+	ts, err := t.Resume(ctx, ip, r.TSIH, o)
+	if err == nil {
+		ts.SetDoor(old.Door())
+	}
+	return ts, err
 }
 
 // refusal says a registry's error in the words of a login.
@@ -288,6 +320,7 @@ func refusal(err error) error {
 		{target.ErrForbidden, login.AuthorizationFailure},
 		{target.ErrTooMany, login.OutOfResources},
 		{target.ErrRemoved, login.TargetRemoved},
+		{target.ErrNoSession, login.NoSession},
 		{target.ErrBusy, login.ServiceUnavailable},
 	} {
 		if errors.Is(err, r.err) {

@@ -325,9 +325,9 @@ func (p *peer) tick(now int64) {
 	case logout != 0 && now > logout:
 		p.drop("no logout in time")
 	case send > o.SendTimeout:
-		p.close("the peer does not read")
+		p.close(doesNotRead)
 	case recv > o.NopInterval+o.NopTimeout:
-		p.close("no answer to NOP-In")
+		p.close(noAnswer)
 	case recv > o.NopInterval:
 		c.TryDo(func(s *session.Session) { s.Ping() })
 	}

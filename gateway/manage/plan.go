@@ -337,7 +337,8 @@ func (p *plan) portalAt(addr string) config.Pos {
 
 // gatewayConfig translates the model.
 func (p *plan) gatewayConfig(relative map[string]map[uint16]uint16) target.Config {
-	c := target.Config{MaxSessions: p.m.ISCSI.Sessions, Discovery: toAuth(p.m.ISCSI.Discovery)}
+	c := target.Config{MaxSessions: p.m.ISCSI.Sessions, Discovery: toAuth(p.m.ISCSI.Discovery),
+		Time2Wait: p.m.ISCSI.Time2Wait, Time2Retain: p.m.ISCSI.Time2Retain}
 	for _, x := range p.m.ISCSI.Portals {
 		c.Portals = append(c.Portals, toPortal(x))
 	}

@@ -18,6 +18,7 @@ var (
 	ErrForbidden = errors.New("initiator is not in any group of the target")    // 02/02
 	ErrTooMany   = errors.New("the session limit is reached")                   // 03/02
 	ErrRemoved   = errors.New("the target was removed")                         // 02/04
+	ErrNoSession = errors.New("there is no such session")                       // 02/0a
 	ErrBusy      = errors.New("the old session of this initiator does not end") // 03/01
 )
 
@@ -79,6 +80,9 @@ type Config struct {
 	// MaxSessions bounds the sessions of all targets together; 0: 65535, as many
 	// as there are TSIHs.
 	MaxSessions int
+	// Time2Wait and Time2Retain, in seconds, are what logins are offered (RFC 7143, 13.15 and
+	// 13.16): how long a session is kept whose connection was lost.
+	Time2Wait, Time2Retain uint16
 	// Discovery authenticates discovery sessions; nil: open.
 	Discovery *Auth
 }
@@ -101,6 +105,8 @@ type view struct {
 	sorted      []*Target
 	discovery   *Auth
 	maxSessions int
+
+	wait, retain uint16
 }
 
 // MaxTSIH is how many sessions a gateway can tell apart (TSIH 0 is reserved).
@@ -126,6 +132,12 @@ func (g *Gateway) Portals() []Portal { return g.view.Load().portals }
 
 // Discovery is the authentication of discovery sessions, nil for none.
 func (g *Gateway) Discovery() *Auth { return g.view.Load().discovery }
+
+// Times are Time2Wait and Time2Retain, in seconds, that logins are offered now.
+func (g *Gateway) Times() (wait, retain uint16) {
+	v := g.view.Load()
+	return v.wait, v.retain
+}
 
 // Visible are the targets that initiator may log in to by a portal, in order of name.
 func (g *Gateway) Visible(initiator string, by Portal) []*Target {
@@ -173,7 +185,7 @@ func (g *Gateway) apply(c Config) (dropped []*Session, err error) {
 	defer g.mu.Unlock()
 	old := g.view.Load()
 	v := &view{portals: slices.Clone(c.Portals), targets: map[string]*Target{},
-		discovery: c.Discovery, maxSessions: c.MaxSessions}
+		discovery: c.Discovery, maxSessions: c.MaxSessions, wait: c.Time2Wait, retain: c.Time2Retain}
 	if v.maxSessions <= 0 || v.maxSessions > MaxTSIH {
 		v.maxSessions = MaxTSIH
 	}
@@ -281,6 +293,13 @@ func (g *Gateway) enter(s *Session) error {
 	s.TSIH = g.tsih
 	g.tsihs[s.TSIH] = s
 	return nil
+}
+
+// replace enters s in the place of the one of its TSIH.
+func (g *Gateway) replace(s *Session) {
+	g.sessionMu.Lock()
+	defer g.sessionMu.Unlock()
+	g.tsihs[s.TSIH] = s
 }
 
 func (g *Gateway) leave(s *Session) {

@@ -156,6 +156,9 @@ type OpenOptions struct {
 	// Drop asks the owner to end the session; it returns at once. It may be called
 	// more than once, from any goroutine, even before Open has returned.
 	Drop func(why string)
+	// Cut ends the connection and not the session. It returns at once. nil: the session
+	// cannot be resumed while it has a connection.
+	Cut func()
 	// Logout asks the initiator to log out within so many seconds, and ends the session
 	// when it has not. It returns at once. nil: as Drop.
 	Logout func(seconds uint16)
@@ -173,6 +176,9 @@ type Session struct {
 
 	dropper func(why string)
 	logout  func(seconds uint16)
+	cut     func()
+	parking parking
+	door    atomic.Value
 	group   atomic.Pointer[string]
 	closing sync.Once
 	closed  chan struct{}
@@ -220,8 +226,7 @@ func (t *Target) open(key sessionKey, o OpenOptions) (s, old *Session, err error
 	case spec.MaxSessions > 0 && len(t.sessions) >= spec.MaxSessions:
 		return nil, nil, ErrTooMany
 	}
-	s = &Session{Target: t, Initiator: key.initiator, Peer: o.Peer, Portal: o.Portal,
-		Since: time.Now(), dropper: o.Drop, logout: o.Logout, closed: make(chan struct{})}
+	s = newSession(t, key.initiator, o)
 	s.group.Store(&group)
 	s.Nexus = core.NewNexus(key.initiator, port)
 	if err := t.gateway.enter(s); err != nil {
@@ -231,6 +236,19 @@ func (t *Target) open(key sessionKey, o OpenOptions) (s, old *Session, err error
 	t.sessions[key] = s
 	return s, nil, nil
 }
+
+func newSession(t *Target, ip core.InitiatorPort, o OpenOptions) *Session {
+	return &Session{Target: t, Initiator: ip, Peer: o.Peer, Portal: o.Portal, Since: time.Now(),
+		dropper: o.Drop, logout: o.Logout, cut: o.Cut, closed: make(chan struct{}),
+		parking: parking{lost: make(chan struct{})}}
+}
+
+// SetDoor keeps what the owner of the session must know when it is resumed; Door gives it to
+// anyone. Its type is always the same.
+func (s *Session) SetDoor(v any) { s.door.Store(v) }
+
+// Door is what SetDoor kept, or nil.
+func (s *Session) Door() any { return s.door.Load() }
 
 // Group is the name of the group that gives the session its LUNs, empty for the
 // target's own map.
@@ -257,8 +275,15 @@ func (s *Session) Latency() *latency.Snapshot {
 // Done is closed when the session is.
 func (s *Session) Done() <-chan struct{} { return s.closed }
 
-// Drop asks the session's owner to end it.
+// Drop asks the session's owner to end it; one that is parked ends here.
 func (s *Session) Drop(why string) {
+	s.Target.mu.Lock()
+	s.parking.dropped = true
+	s.Target.mu.Unlock()
+	if s.unpark() {
+		s.Close()
+		return
+	}
 	if s.dropper != nil {
 		s.dropper(why)
 	}
@@ -266,7 +291,10 @@ func (s *Session) Drop(why string) {
 
 // Logout asks the initiator to log out within so many seconds.
 func (s *Session) Logout(seconds uint16) {
-	if s.logout == nil {
+	s.Target.mu.Lock()
+	parked := s.parking.parked
+	s.Target.mu.Unlock()
+	if s.logout == nil || parked {
 		s.Drop("logout")
 		return
 	}

@@ -28,7 +28,8 @@ type Options struct {
 	ISID          [6]byte // zero: 80 12 34 56 00 00, the random format
 	TSIH          uint16  // not 0: join or reinstate
 	CID           uint16
-	CHAP          *CHAP // nil: AuthMethod=None
+	CmdSN         uint32 // of the first command, when the session is there already; 0: 1
+	CHAP          *CHAP  // nil: AuthMethod=None
 
 	HeaderDigest, DataDigest string // list to offer, default "None"
 
@@ -100,7 +101,7 @@ func Login(c *Conn, o Options) (*Params, error) {
 		// The defaults of RFC 7143, 13, until an answer says otherwise.
 		InitialR2T: true, ImmediateData: true,
 		MaxXmit: 8192, FirstBurst: 65536, MaxBurst: 262144,
-		CmdSN: 1, Answers: map[string]string{},
+		CmdSN: max(o.CmdSN, 1), Answers: map[string]string{},
 	}}
 	if l.o.ISID == ([6]byte{}) {
 		l.o.ISID = [6]byte{0x80, 0x12, 0x34, 0x56}

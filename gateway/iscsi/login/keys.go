@@ -19,7 +19,7 @@ const (
 	atOperational                   // the operational stage
 	atFullFeature                   // a Text Request
 
-	inLogin = atSecurity | atOperational // LO and IO of RFC 7143; LO differs with MC/S only
+	inLogin = atSecurity | atOperational // LO and IO of RFC 7143; see session
 	always  = inLogin | atFullFeature    // ALL
 )
 
@@ -41,6 +41,9 @@ type key struct {
 	from sender
 	when phase
 	kind kind
+
+	// session is set for what is agreed once for all connections of a session (LO).
+	session bool
 
 	// first is set for what the rest depends on: who, with whom, for what.
 	first bool
@@ -136,56 +139,56 @@ var keys = []key{
 	{name: maxRecv, from: both, when: always, kind: declared, declare: declareMaxRecv},
 
 	// 13.2, 13.10 to 13.20, 13.23, 13.24: the session.
-	{name: "MaxConnections", from: both, when: inLogin, kind: number, lo: 1, hi: 65535, result: lower,
+	{name: "MaxConnections", from: both, when: inLogin, session: true, kind: number, lo: 1, hi: 65535, result: lower,
 		irrelevant: inDiscovery,
 		ours:       func(l *Limits, _ *Params) uint64 { return uint64(l.MaxConnections) },
 		get:        func(p *Params) uint64 { return uint64(p.MaxConnections) },
 		set:        func(p *Params, v uint64) { p.MaxConnections = uint16(v) }},
-	{name: "InitialR2T", from: both, when: inLogin, kind: boolean, result: higher, irrelevant: inDiscovery,
+	{name: "InitialR2T", from: both, when: inLogin, session: true, kind: boolean, result: higher, irrelevant: inDiscovery,
 		ours: func(l *Limits, _ *Params) uint64 { return bit(l.InitialR2T) },
 		get:  func(p *Params) uint64 { return bit(p.InitialR2T) },
 		set:  func(p *Params, v uint64) { p.InitialR2T = v == 1 }},
-	{name: "ImmediateData", from: both, when: inLogin, kind: boolean, result: lower, irrelevant: inDiscovery, demand: true,
+	{name: "ImmediateData", from: both, when: inLogin, session: true, kind: boolean, result: lower, irrelevant: inDiscovery, demand: true,
 		ours: func(l *Limits, _ *Params) uint64 { return bit(l.ImmediateData) },
 		get:  func(p *Params) uint64 { return bit(p.ImmediateData) },
 		set:  func(p *Params, v uint64) { p.ImmediateData = v == 1 }},
-	{name: "MaxBurstLength", from: both, when: inLogin, kind: number, lo: minLength, hi: maxLength, result: lower,
+	{name: "MaxBurstLength", from: both, when: inLogin, session: true, kind: number, lo: minLength, hi: maxLength, result: lower,
 		irrelevant: inDiscovery, demand: true,
 		ours: func(l *Limits, _ *Params) uint64 { return uint64(l.MaxBurstLength) },
 		get:  func(p *Params) uint64 { return uint64(p.MaxBurstLength) },
 		set:  setMaxBurst},
-	{name: "FirstBurstLength", from: both, when: inLogin, kind: number, lo: minLength, hi: maxLength, result: lower,
+	{name: "FirstBurstLength", from: both, when: inLogin, session: true, kind: number, lo: minLength, hi: maxLength, result: lower,
 		irrelevant: func(r *Result) bool { return inDiscovery(r) || r.InitialR2T && !r.ImmediateData }, demand: true,
 		ours: func(l *Limits, p *Params) uint64 { return uint64(min(l.FirstBurstLength, p.MaxBurstLength)) },
 		get:  func(p *Params) uint64 { return uint64(p.FirstBurstLength) },
 		set:  func(p *Params, v uint64) { p.FirstBurstLength = uint32(v) }},
-	{name: "DefaultTime2Wait", from: both, when: inLogin, kind: number, lo: 0, hi: maxTime, result: higher,
+	{name: "DefaultTime2Wait", from: both, when: inLogin, session: true, kind: number, lo: 0, hi: maxTime, result: higher,
 		ours: func(l *Limits, _ *Params) uint64 { return uint64(l.DefaultTime2Wait) },
 		get:  func(p *Params) uint64 { return uint64(p.Time2Wait) },
 		set:  func(p *Params, v uint64) { p.Time2Wait = uint16(v) }},
-	{name: "DefaultTime2Retain", from: both, when: inLogin, kind: number, lo: 0, hi: maxTime, result: lower,
+	{name: "DefaultTime2Retain", from: both, when: inLogin, session: true, kind: number, lo: 0, hi: maxTime, result: lower,
 		ours: func(l *Limits, _ *Params) uint64 { return uint64(l.DefaultTime2Retain) },
 		get:  func(p *Params) uint64 { return uint64(p.Time2Retain) },
 		set:  func(p *Params, v uint64) { p.Time2Retain = uint16(v) }},
-	{name: "MaxOutstandingR2T", from: both, when: inLogin, kind: number, lo: 1, hi: 65535, result: lower,
+	{name: "MaxOutstandingR2T", from: both, when: inLogin, session: true, kind: number, lo: 1, hi: 65535, result: lower,
 		irrelevant: inDiscovery,
 		ours:       func(l *Limits, _ *Params) uint64 { return uint64(l.MaxOutstandingR2T) },
 		get:        func(p *Params) uint64 { return uint64(p.MaxOutstandingR2T) },
 		set:        func(p *Params, v uint64) { p.MaxOutstandingR2T = uint16(v) }},
 	// We keep both orders, which is the default.
-	{name: "DataPDUInOrder", from: both, when: inLogin, kind: boolean, result: higher, irrelevant: inDiscovery,
+	{name: "DataPDUInOrder", from: both, when: inLogin, session: true, kind: boolean, result: higher, irrelevant: inDiscovery,
 		ours: constant(1)},
-	{name: "DataSequenceInOrder", from: both, when: inLogin, kind: boolean, result: higher, irrelevant: inDiscovery,
+	{name: "DataSequenceInOrder", from: both, when: inLogin, session: true, kind: boolean, result: higher, irrelevant: inDiscovery,
 		ours: constant(1)},
-	{name: "ErrorRecoveryLevel", from: both, when: inLogin, kind: number, lo: 0, hi: 2, result: lower,
+	{name: "ErrorRecoveryLevel", from: both, when: inLogin, session: true, kind: number, lo: 0, hi: 2, result: lower,
 		ours: func(l *Limits, _ *Params) uint64 { return uint64(l.ErrorRecoveryLevel) },
 		get:  func(p *Params) uint64 { return uint64(p.ErrorRecoveryLevel) },
 		set:  func(p *Params, v uint64) { p.ErrorRecoveryLevel = uint8(v) }},
-	{name: "TaskReporting", from: both, when: inLogin, kind: list, values: taskReportings, irrelevant: inDiscovery,
+	{name: "TaskReporting", from: both, when: inLogin, session: true, kind: list, values: taskReportings, irrelevant: inDiscovery,
 		accept: func(l *Limits) []string { return l.TaskReporting },
 		get:    func(p *Params) uint64 { return uint64(p.TaskReporting) },
 		set:    func(p *Params, v uint64) { p.TaskReporting = TaskReporting(v) }},
-	{name: "iSCSIProtocolLevel", from: both, when: inLogin, kind: number, lo: 0, hi: 31, result: lower,
+	{name: "iSCSIProtocolLevel", from: both, when: inLogin, session: true, kind: number, lo: 0, hi: 31, result: lower,
 		irrelevant: inDiscovery,
 		ours:       func(l *Limits, _ *Params) uint64 { return uint64(l.ProtocolLevel) },
 		get:        func(p *Params) uint64 { return uint64(p.ProtocolLevel) },

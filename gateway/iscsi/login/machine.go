@@ -95,8 +95,11 @@ type Credential struct {
 type Config struct {
 	Directory Directory
 	Limits    Limits
-	Rand      io.Reader // identifiers and challenges; nil is crypto/rand
-	Window    uint32    // commands that MaxCmdSN of our responses leaves room for, at least 1
+	// Session finds the session whose connection a login with a TSIH reinstates, and what it
+	// agreed on. The error is a *Refusal. nil: there are no sessions to join.
+	Session func(target, initiator string, q *Request) (*Params, error)
+	Rand    io.Reader // identifiers and challenges; nil is crypto/rand
+	Window  uint32    // commands that MaxCmdSN of our responses leaves room for, at least 1
 }
 
 // Limits of one login.
@@ -247,11 +250,10 @@ func (m *Machine) check(q *Request) error {
 		return Refuse(InitiatorError, "no end after %d requests", MaxSteps)
 	case q.VersionMin > 0:
 		return Refuse(UnsupportedVersion, "version %d to %d, ours is 0", q.VersionMin, q.VersionMax)
-	case q.TSIH != 0:
-		// Sessions have one connection and do not outlive it, so there is none to join.
+	case q.TSIH != 0 && m.cfg.Session == nil:
 		return Refuse(NoSession, "TSIH is %d", q.TSIH)
-	case q.ISID != f.ISID || q.CID != f.CID:
-		return Refuse(InitiatorError, "ISID or CID changed")
+	case q.ISID != f.ISID || q.CID != f.CID || q.TSIH != f.TSIH:
+		return Refuse(InitiatorError, "ISID, TSIH or CID changed")
 	case q.CSG != Security && q.CSG != Operational:
 		return Refuse(InvalidDuringLogin, "CSG is %d, no login stage", q.CSG)
 	case q.CSG != m.stage:
@@ -370,12 +372,32 @@ func (m *Machine) identify() error {
 		}
 		need = func() *Auth { return t.Auth }
 	}
+	if err := m.join(); err != nil {
+		return err
+	}
 	m.keys.limits = limits
 	r.MaxRecvDataSegmentLength = limits.MaxRecvDataSegmentLength
 	m.sec = security{auth: need(), rand: m.cfg.Rand}
 	if m.stage == Operational && !m.sec.done() {
 		return Refuse(AuthFailure, "the login skips the security stage") // 6.3.2
 	}
+	return nil
+}
+
+// join has a login with a TSIH begin with what its session agreed on (RFC 7143, 6.3.4).
+func (m *Machine) join() error {
+	if m.first.TSIH == 0 {
+		return nil
+	}
+	r := &m.result
+	if r.SessionType != Normal {
+		return Refuse(NoSession, "a discovery session with TSIH %d", m.first.TSIH)
+	}
+	p, err := m.cfg.Session(r.TargetName, r.InitiatorName, &m.first)
+	if err != nil {
+		return err
+	}
+	m.keys.join(p)
 	return nil
 }
 

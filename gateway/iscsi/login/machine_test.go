@@ -75,6 +75,20 @@ func (d *directory) Find(iqn, initiator string) (*Target, error) {
 	return t, nil
 }
 
+// sessionSeven is the only session that a login can go on with: TSIH 7, CID 1.
+func sessionSeven(_, _ string, q *Request) (*Params, error) {
+	switch {
+	case q.TSIH != 7:
+		return nil, Refuse(NoSession, "TSIH is %d", q.TSIH)
+	case q.CID != 1:
+		return nil, Refuse(TooManyConnections, "CID %d, the session has 1", q.CID)
+	}
+	p := Defaults()
+	p.HeaderDigest, p.MaxXmitDataSegmentLength = true, 65536
+	p.MaxBurstLength, p.ImmediateData, p.Time2Retain = 131072, false, 30
+	return &p, nil
+}
+
 // client is one side of a data file: it makes requests and shows responses.
 type client struct {
 	m    *Machine
@@ -113,7 +127,7 @@ func (c *client) connect(discoveryCHAP bool) {
 	if discoveryCHAP {
 		d.auth = &Auth{Users: []Credential{joe}}
 	}
-	c.m = New(Config{Directory: d, Limits: DefaultLimits(), Rand: new(counter), Window: 32})
+	c.m = New(Config{Directory: d, Limits: DefaultLimits(), Session: sessionSeven, Rand: new(counter), Window: 32})
 	c.last = map[string]string{}
 }
 

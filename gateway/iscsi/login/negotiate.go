@@ -16,6 +16,8 @@ type negotiation struct {
 	had     []bool
 	offered []bool // by us, and not answered yet
 
+	joined bool // the session is there, and its keys are settled
+
 	auth map[string]string // the keys of authentication of this step
 }
 
@@ -23,6 +25,15 @@ func newNegotiation(l *Limits, r *Result) *negotiation {
 	r.Params = Defaults()
 	return &negotiation{limits: l, result: r,
 		seen: make([]string, len(keys)), had: make([]bool, len(keys)), offered: make([]bool, len(keys))}
+}
+
+// join takes over what a session agreed on; what is agreed for each connection is the default.
+func (n *negotiation) join(p *Params) {
+	d := Defaults()
+	n.joined = true
+	n.result.Params = *p
+	n.result.HeaderDigest, n.result.DataDigest = d.HeaderDigest, d.DataDigest
+	n.result.MaxXmitDataSegmentLength = d.MaxXmitDataSegmentLength
 }
 
 // entry is a pair on its way through one step: its row in the key table, and the
@@ -75,7 +86,7 @@ func (n *negotiation) take(e *entry, stage Stage) error {
 	}
 	n.had[e.row], n.seen[e.row] = true, e.Value
 	switch {
-	case k.from&initiator == 0, k.when&phaseOf(stage) == 0, k.kind == refused:
+	case k.session && n.joined, k.from&initiator == 0, k.when&phaseOf(stage) == 0, k.kind == refused:
 		e.answer = text.Reject
 	case k.irrelevant != nil && k.irrelevant(n.result):
 		e.answer = text.Irrelevant
@@ -143,7 +154,7 @@ func (n *negotiation) demands() ([]text.Pair, error) {
 	var out []text.Pair
 	for i := range keys {
 		k := &keys[i]
-		if !k.demand || k.irrelevant != nil && k.irrelevant(n.result) {
+		if !k.demand || k.session && n.joined || k.irrelevant != nil && k.irrelevant(n.result) {
 			continue
 		}
 		offer, ok := n.offer(k)

@@ -109,7 +109,7 @@ func (s *Session) sendEvent(e event) error {
 	case e.code == asyncLogout && !s.closing:
 		s.async(asyncLogout, 0, [3]uint16{2: e.seconds}, nil)
 	case e.code == asyncDropAll:
-		s.async(asyncDropAll, 0, [3]uint16{1: s.params.Time2Wait, 2: s.params.Time2Retain}, nil)
+		s.async(asyncDropAll, 0, [3]uint16{1: s.params.Time2Wait}, nil)
 	}
 	if e.end {
 		return ErrDropped

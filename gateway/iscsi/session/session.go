@@ -28,6 +28,7 @@ type Config struct {
 	// the command window closes.
 	Budget int64
 	CmdSN  pdu.Serial // the first one expected
+	Resume *State     // of a session that goes on by another connection: instead of CmdSN
 	StatSN pdu.Serial // the first one to send
 	// Notify is called from any goroutine when Drain has something to do.
 	Notify func()
@@ -104,7 +105,26 @@ func New(cfg Config) *Session {
 		pingTTT: pdu.NoTag, quiet: make(chan struct{})}
 	s.out = Out{pool: cfg.Pool, headerDigest: cfg.Params.HeaderDigest, dataDigest: cfg.Params.DataDigest}
 	s.maxCmdSN = s.expCmdSN + pdu.Serial(cfg.Window) - 1
+	if r := cfg.Resume; r != nil {
+		s.expCmdSN, s.maxCmdSN, s.plugged = r.expCmdSN, r.maxCmdSN, r.plugged
+	}
 	return s
+}
+
+// State is what outlives the connection of a session (RFC 7143, 6.3.4): its numbering of
+// commands. What was on its way is gone.
+type State struct {
+	expCmdSN, maxCmdSN pdu.Serial
+	plugged            map[pdu.Serial]struct{}
+}
+
+// Window are ExpCmdSN and MaxCmdSN.
+func (s *State) Window() (expCmdSN, maxCmdSN uint32) { return uint32(s.expCmdSN), uint32(s.maxCmdSN) }
+
+// State is the session's now. It is called once no command of it runs.
+func (s *Session) State() *State {
+	s.advance()
+	return &State{s.expCmdSN, s.maxCmdSN, s.plugged}
 }
 
 // Out is what waits to be sent.
@@ -351,7 +371,7 @@ func (s *Session) answerLogout(itt uint32, response byte) {
 	h.SetResponse(response)
 	h.SetITT(itt)
 	s.numbered(h)
-	h.SetTimes(s.params.Time2Wait, s.params.Time2Retain)
+	h.SetTimes(s.params.Time2Wait, 0) // nothing is kept (11.15.4)
 	s.out.endHeader(h)
 }
 

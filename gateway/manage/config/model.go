@@ -62,6 +62,8 @@ type ISCSI struct {
 	Portals   []Portal
 	Sessions  int // the most at once; 0: as many as the protocol can tell apart
 	Discovery *CHAP
+	// Time2Wait and Time2Retain are offered to initiators, in seconds.
+	Time2Wait, Time2Retain uint16
 }
 
 // Portal is an address to listen at.

@@ -41,7 +41,10 @@ var rootObject = object[Model]{name: "the configuration", fields: []field[Model]
 			m.Memory = v
 		}},
 	{name: "iscsi", typ: "mapping", required: true, doc: "The iSCSI door: see [iscsi](#iscsi).",
-		read: func(r *reader, m *Model, n ast.Node) { iscsiObject.read(r, n, &m.ISCSI) }},
+		read: func(r *reader, m *Model, n ast.Node) {
+			m.ISCSI.Time2Wait = 2
+			iscsiObject.read(r, n, &m.ISCSI)
+		}},
 	{name: "api", typ: "mapping", doc: "The control API: see [api](#api).",
 		read: func(r *reader, m *Model, n ast.Node) {
 			m.API.At = at(n)
@@ -77,6 +80,18 @@ var iscsiObject = object[ISCSI]{name: "iscsi", fields: []field[ISCSI]{
 			if s, ok := n.(*ast.SequenceNode); ok && len(s.Values) == 0 {
 				r.fault(at(n), "portals is empty; give at least one, as in [\"127.0.0.1:3260\"]")
 			}
+		}},
+	{name: "time2wait", typ: "number", def: "2",
+		doc: "DefaultTime2Wait that logins are offered, in seconds: how long an initiator waits before it comes back after its connection was lost. The larger of both sides' counts.",
+		read: func(r *reader, i *ISCSI, n ast.Node) {
+			v, _ := r.integer(n, "time2wait", 0, 3600)
+			i.Time2Wait = uint16(v)
+		}},
+	{name: "time2retain", typ: "number", def: "0",
+		doc: "DefaultTime2Retain that logins are offered, in seconds: how long a session whose connection was lost is kept, with its unit attentions and reservations, for the initiator to go on with it. The smaller of both sides' counts; 0: not at all. The commands that were under way are aborted in any case.",
+		read: func(r *reader, i *ISCSI, n ast.Node) {
+			v, _ := r.integer(n, "time2retain", 0, 3600)
+			i.Time2Retain = uint16(v)
 		}},
 	{name: "limits", typ: "mapping", doc: "See [limits](#limits).",
 		read: func(r *reader, i *ISCSI, n ast.Node) { limitsObject.read(r, n, i) }},
