@@ -91,6 +91,7 @@ func (l *loader) checkDrive(d *Drive, f reporter) {
 		s := &d.Supports[i]
 		m, ok := l.media.made[s.Media]
 		f(ok, "supports", "there is no media %q", s.Media)
+		s.Kind = m
 		if ok && s.Density == 0 {
 			s.Density = m.Density
 		}

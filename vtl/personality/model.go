@@ -48,6 +48,7 @@ type Density struct {
 
 // Support is what a drive can do with a kind of cartridge.
 type Support struct {
+	Kind    *Media `yaml:"-"`     // that Media names
 	Media   string `yaml:"media"` // name of a Media
 	Write   bool   `yaml:"write"`
 	WORM    bool   `yaml:"worm"`    // its WORM version too

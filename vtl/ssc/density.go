@@ -114,8 +114,8 @@ func (d *Drive) mediumTypes(b []byte, m *mount) []byte {
 	}
 	var kinds []kind
 	for _, s := range d.model.Supports {
-		media := d.kindOf(s.Media)
-		if media == nil || media.Cleaning {
+		media := s.Kind
+		if media.Cleaning {
 			continue
 		}
 		plain, worm := d.mediumType(media, false), d.mediumType(media, true)
@@ -152,20 +152,6 @@ func (d *Drive) mediumType(media *personality.Media, worm bool) uint8 {
 		return media.WORMType
 	}
 	return media.Type
-}
-
-// kindOf finds a kind of cartridge among those that come with the program and the one that is loaded.
-func (d *Drive) kindOf(name string) *personality.Media {
-	var found *personality.Media
-	d.look(func(m *mount) {
-		if m != nil && m.cart.Media().Name == name {
-			found = m.cart.Media()
-		}
-	})
-	if found == nil {
-		found, _ = personality.Builtin().Media(name)
-	}
-	return found
 }
 
 // readMediaSerial is READ MEDIA SERIAL NUMBER (SPC-6, 6.24): a multiple of four bytes.

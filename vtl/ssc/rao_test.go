@@ -63,7 +63,7 @@ func TestBindingPoints(t *testing.T) {
 func TestAccessOrderCommands(t *testing.T) {
 	d := driveOf(t, "ibm-ult3580-td9")
 	u := coretest.NewUnit(t, d, nil)
-	insert(t, d, "TG0001L9", 64)
+	insert(t, d, "TG0001L9", 64, false)
 	p := coretest.NewPath(t, u)
 	do := func(out []byte, cdb ...byte) coretest.Result { return coretest.Do(p, cdb, out, 1<<20) }
 	receive := []byte{0xa3, 0x1d, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0}

@@ -25,8 +25,10 @@ import (
 //	                                                  lines or N bytes that count up; what changes from
 //	                                                  run to run is masked. in defaults to 4096.
 //	ua [nexus=N]                                      the unit attentions that wait
-//	insert barcode=BARCODE [mib=CAPACITY]             another cartridge, in the place of that in the drive
+//	insert barcode=BARCODE [mib=CAPACITY] [protected] another cartridge, in the place of that in the drive
+//	damage object=N                                   an object of partition 0 cannot be read any more
 //	lose nexus=N                                      the nexus is lost
+//	alerts [nexus=N]                                  the TapeAlert flags that log page 2Eh tells
 //	display                                           what the panel of the drive shows
 //	timeouts                                          REPORT SUPPORTED OPERATION CODES as LTFS reads it
 //	mam                                               identifiers and lengths of READ ATTRIBUTE's values, all
@@ -37,6 +39,7 @@ func TestScript(t *testing.T) {
 		var d *Drive
 		var paths []*core.Path
 		var vcr []byte
+		var cart *cartridge
 		datadriven.RunTest(t, file, func(t *testing.T, td *datadriven.TestData) string {
 			nexus, mib := 0, 64
 			var barcode string
@@ -50,7 +53,7 @@ func TestScript(t *testing.T) {
 				d = driveOf(t, model)
 				u := coretest.NewUnit(t, d, &coretest.State{})
 				if barcode != "" {
-					insert(t, d, barcode, mib)
+					cart = insert(t, d, barcode, mib, false)
 				}
 				paths = nil
 				for range 3 {
@@ -61,7 +64,12 @@ func TestScript(t *testing.T) {
 				if err := d.Remove(t.Context()); err != nil {
 					return err.Error() + "\n"
 				}
-				insert(t, d, barcode, mib)
+				cart = insert(t, d, barcode, mib, td.HasArg("protected"))
+				return ""
+			case "damage":
+				var object uint64
+				td.ScanArgs(t, "object", &object)
+				cart.Corrupt(0, object)
 				return ""
 			case "ua":
 				var b strings.Builder
@@ -72,6 +80,18 @@ func TestScript(t *testing.T) {
 			case "lose":
 				paths[nexus].Nexus().Reset(func() {})
 				return ""
+			case "alerts":
+				r := coretest.Do(paths[nexus], []byte{0x4d, 0, 0x6e, 0, 0, 0, 0, 0x10, 0, 0}, nil, 4096)
+				if !r.Good() || len(r.Data) != 4+64*5 {
+					t.Fatalf("%v, %d bytes", r, len(r.Data))
+				}
+				var b strings.Builder
+				for i := range 64 {
+					if p := r.Data[4+5*i:]; p[4] != 0 {
+						fmt.Fprintf(&b, "flag %02Xh\n", binary.BigEndian.Uint16(p))
+					}
+				}
+				return b.String()
 			case "display":
 				return d.Display() + "\n"
 			case "timeouts":
@@ -195,9 +215,12 @@ func driveOf(t *testing.T, model string) *Drive {
 	return d
 }
 
-func insert(t *testing.T, d *Drive, barcode string, mib int) {
+func insert(t *testing.T, d *Drive, barcode string, mib int, protected bool) *cartridge {
 	t.Helper()
-	if err := d.Insert(newCartridge(t, barcode, int64(mib)<<20)); err != nil {
+	c := newCartridge(t, barcode, int64(mib)<<20)
+	c.protected = protected
+	if err := d.Insert(c); err != nil {
 		t.Fatal(err)
 	}
+	return c
 }
