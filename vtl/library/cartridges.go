@@ -75,8 +75,8 @@ func (l *Library) create(barcodes []string, o CreateOptions) ([]*cartridge, erro
 		r.Doing = creating
 		b.cartridges[c.id] = &r
 	}
-	if err := l.store.commit(b); err != nil {
-		return nil, fmt.Errorf("inventory: %w", err)
+	if err := l.write(b); err != nil {
+		return nil, err
 	}
 	var failed error
 	ch := change{}
@@ -92,7 +92,7 @@ func (l *Library) create(barcodes []string, o CreateOptions) ([]*cartridge, erro
 		list[i] = c
 	}
 	if err := l.commit(ch); err != nil {
-		return nil, errors.Join(failed, err)
+		return nil, errors.Join(failed, err, l.uncreate(list))
 	}
 	made := list[:0]
 	for _, c := range list {
@@ -101,6 +101,16 @@ func (l *Library) create(barcodes []string, o CreateOptions) ([]*cartridge, erro
 		}
 	}
 	return made, failed
+}
+
+// uncreate removes from the pool what nobody will know of.
+func (l *Library) uncreate(list []*cartridge) (err error) {
+	for _, c := range list {
+		if !c.media.Cleaning {
+			err = errors.Join(err, l.cfg.Pool.Delete(c.id))
+		}
+	}
+	return err
 }
 
 // blanks are new cartridges, which nobody knows yet, each with its place.
@@ -193,8 +203,8 @@ func (l *Library) Delete(ctx context.Context, barcode string, force bool) error 
 		}
 		mark := c.rec
 		mark.Doing = deleting
-		if err := l.store.commit(batch{cartridges: map[string]*cartridgeRecord{c.id: &mark}}); err != nil {
-			return Event{}, fmt.Errorf("inventory: %w", err)
+		if err := l.write(batch{cartridges: map[string]*cartridgeRecord{c.id: &mark}}); err != nil {
+			return Event{}, err
 		}
 		if !c.media.Cleaning {
 			if err := l.cfg.Pool.Delete(c.id); err != nil {
@@ -203,7 +213,15 @@ func (l *Library) Delete(ctx context.Context, barcode string, force bool) error 
 				return Event{}, errors.Join(fmt.Errorf("%s: %w", barcode, err), l.commit(ch))
 			}
 		}
-		return handEvent(c.rec.Place), l.commit(change{c: nil})
+		was := c.rec.Place
+		if err := l.commit(change{c: nil}); err != nil {
+			// Its mark is durable, so that the next commit, or the next start, does it.
+			l.log.Warn("a cartridge is deleted, and not yet in the inventory", "barcode", barcode, "err", err)
+			l.mu.Lock()
+			l.inv.apply(change{c: nil})
+			l.mu.Unlock()
+		}
+		return handEvent(was), nil
 	})
 }
 

@@ -22,7 +22,7 @@ import (
 type Library struct {
 	cfg   Config
 	log   *slog.Logger
-	store *store
+	store keeper
 
 	robot chan struct{} // holds the token of whoever may change the inventory
 
@@ -36,6 +36,13 @@ type Library struct {
 
 	mu  sync.RWMutex // guards inv; who holds the robot may read without
 	inv inventory
+}
+
+// keeper is where the inventory is kept: a store.
+type keeper interface {
+	load() (*saved, error)
+	commit(batch) error
+	close() error
 }
 
 // Close ends the use of the inventory. The handlers of the drives are closed by their units.

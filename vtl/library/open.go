@@ -1,6 +1,7 @@
 package library
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -218,7 +219,16 @@ func (l *Library) beginCartridges(all *saved, fix *batch) {
 		fix.cartridges[id] = nil
 	}
 	var homeless []*cartridge
-	for _, id := range slices.Sorted(maps.Keys(all.cartridges)) {
+	ids := slices.SortedFunc(maps.Keys(all.cartridges), func(a, b string) int {
+		early := func(id string) int { // what perhaps never was takes no place from another
+			if all.cartridges[id].Doing == creating {
+				return 1
+			}
+			return 0
+		}
+		return cmp.Or(early(a)-early(b), strings.Compare(a, b))
+	})
+	for _, id := range ids {
 		r := all.cartridges[id]
 		c := &cartridge{id: id, rec: r, media: l.media(r.Media)}
 		if at := l.inv.at(r.Place); r.Place != InVault && (at == nil || *at != nil || l.inv.removed(r.Place)) {

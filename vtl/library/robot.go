@@ -58,14 +58,8 @@ func (l *Library) commitWith(ch change, b batch) error {
 	}
 	maps.Copy(drives, b.drives)
 	b.drives = drives
-	if err := l.store.commit(b); err != nil {
-		for id := range b.cartridges {
-			l.unsure[id] = struct{}{}
-		}
-		for n := range b.drives {
-			l.unsureDrives[n] = struct{}{}
-		}
-		return fmt.Errorf("inventory: %w", err)
+	if err := l.write(b); err != nil {
+		return err
 	}
 	clear(l.unsure)
 	clear(l.unsureDrives)
@@ -76,6 +70,21 @@ func (l *Library) commitWith(ch change, b batch) error {
 	}
 	l.inv.apply(ch)
 	return nil
+}
+
+// write makes b durable, or notes that it may be.
+func (l *Library) write(b batch) error {
+	err := l.store.commit(b)
+	if err == nil {
+		return nil
+	}
+	for id := range b.cartridges {
+		l.unsure[id] = struct{}{}
+	}
+	for n := range b.drives {
+		l.unsureDrives[n] = struct{}{}
+	}
+	return fmt.Errorf("inventory: %w", err)
 }
 
 // step is one cartridge on its way.
