@@ -81,8 +81,9 @@ type lab struct {
 	dev   *device
 	unit  *core.Unit
 	spec  target.Spec
-	keep  uint16   // Time2Retain
-	addrs []string // of the portals
+	keep  uint16          // Time2Retain
+	away  target.Redirect // of the second portal
+	addrs []string        // of the portals
 }
 
 func newLab(t *testing.T, o iscsi.Options) *lab {
@@ -129,6 +130,7 @@ func (l *lab) apply() {
 	for _, a := range l.addrs {
 		c.Portals = append(c.Portals, target.Portal{Listen: a})
 	}
+	c.Portals[len(c.Portals)-1].Redirect = l.away
 	if _, err := l.gw.Apply(c); err != nil {
 		l.t.Fatal(err)
 	}
@@ -353,6 +355,18 @@ func TestRedirect(t *testing.T) {
 	if r, err := p.Do(t.Context(), &initiator.Command{CDB: make([]byte, 6)}); err != nil || r.Err() != nil {
 		t.Error(r, err)
 	}
+
+	// A portal that sends on leaves the others alone.
+	l.spec.Redirect, l.away = nil, target.Redirect{Address: "192.0.2.2:3260"}
+	l.apply()
+	var le *initiator.LoginError
+	if _, err := l.try(1, 3); !errors.As(err, &le) || *le != (initiator.LoginError{Class: 1, Detail: 1}) {
+		t.Errorf("by the portal that sends on: %v", err)
+	}
+	l.dial(0, 3)
+	l.away = target.Redirect{}
+	l.apply()
+	l.dial(1, 3)
 }
 
 // TestTargetPortals: a target that is there by one portal is found and logged in to by

@@ -343,7 +343,11 @@ func (d *directory) Find(iqn, initiator string) (*login.Target, error) {
 	}
 	l := &login.Target{Name: t.Name(), Alias: t.Alias(), TPGT: d.p.portal.GroupTag(),
 		Auth: loginAuth(t.Auth())}
-	if r := t.Spec().Redirect; r != nil {
+	r := t.Spec().Redirect
+	if r == nil {
+		r = d.p.s.gw.RedirectAt(d.p.portal.Listen)
+	}
+	if r != nil {
 		l.Redirect = &login.Redirect{Address: r.Address, Permanent: r.Permanent}
 	}
 	return l, nil

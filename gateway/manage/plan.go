@@ -62,6 +62,12 @@ func (mg *Manager) plan(m *config.Model) (*plan, error) {
 	if mg.running != nil && old.ISCSI.Sessions != m.ISCSI.Sessions {
 		p.diff.add("change", "iscsi", "", "limits.sessions")
 	}
+	if mg.running != nil && old.ISCSI.Time2Wait != m.ISCSI.Time2Wait {
+		p.diff.add("change", "iscsi", "", fmt.Sprintf("time2wait %d", m.ISCSI.Time2Wait))
+	}
+	if mg.running != nil && old.ISCSI.Time2Retain != m.ISCSI.Time2Retain {
+		p.diff.add("change", "iscsi", "", fmt.Sprintf("time2retain %d", m.ISCSI.Time2Retain))
+	}
 	if mg.running != nil && !sameCHAP(old.ISCSI.Discovery, m.ISCSI.Discovery) {
 		p.diff.add("change", "iscsi", "", "discovery_chap")
 	}
@@ -145,7 +151,11 @@ func (p *plan) compareDevice(d *device, c config.Device) *config.Fault {
 }
 
 func toPortal(p config.Portal) target.Portal {
-	return target.Portal{Listen: p.Listen, Announce: p.Announce, Tag: p.Tag}
+	t := target.Portal{Listen: p.Listen, Announce: p.Announce, Tag: p.Tag}
+	if p.Redirect != nil {
+		t.Redirect = target.Redirect{Address: p.Redirect.Address, Permanent: p.Redirect.Permanent}
+	}
+	return t
 }
 
 func (p *plan) comparePortals(old *config.Model) {

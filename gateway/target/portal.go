@@ -20,6 +20,9 @@ type Portal struct {
 	// Tag is the target portal group tag (RFC 7143, 3.4.1): portals of one tag are
 	// one SCSI target port of each target. 0 means DefaultTag.
 	Tag uint16
+	// Redirect, when it has an address, sends those who log in by the portal elsewhere, as when
+	// it is taken out of service. A redirect of the target comes first.
+	Redirect Redirect
 }
 
 // GroupTag is the portal's tag with the default filled in.
@@ -70,6 +73,17 @@ func (p Portal) address(local netip.AddrPort) (a Address, ok bool) {
 	}
 	a.HostPort = net.JoinHostPort(here.String(), port)
 	return a, true
+}
+
+// RedirectAt is where those who log in by the portal that listens at an address are sent now,
+// nil for nowhere.
+func (g *Gateway) RedirectAt(listen string) *Redirect {
+	for _, p := range g.view.Load().portals {
+		if p.Listen == listen && p.Redirect.Address != "" {
+			return &p.Redirect
+		}
+	}
+	return nil
 }
 
 // Addresses are the portals as an initiator whose connection came to local should be

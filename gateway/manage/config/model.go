@@ -71,6 +71,7 @@ type Portal struct {
 	Listen   string // host:port
 	Announce string // host:port, or empty
 	Tag      uint16
+	Redirect *Redirect // where those who log in by it are sent
 	At       Pos
 }
 

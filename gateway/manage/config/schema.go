@@ -126,6 +126,11 @@ var portalObject = object[Portal]{name: "a portal", fields: []field[Portal]{
 			v, _ := r.integer(n, "tag", 1, 65535)
 			p.Tag = uint16(v)
 		}},
+	{name: "redirect", typ: "mapping", doc: "Where those who log in by this portal are sent instead, as before it is taken out of service: see [redirect](#redirect). A target's own redirect comes first.",
+		read: func(r *reader, p *Portal, n ast.Node) {
+			p.Redirect = &Redirect{At: at(n)}
+			redirectObject.read(r, n, p.Redirect)
+		}},
 }}
 
 // portal reads an entry of portals.
