@@ -3,7 +3,6 @@ package sbc
 import (
 	"cmp"
 	"flag"
-	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -13,28 +12,12 @@ import (
 
 	"github.com/targate/targate/core"
 	"github.com/targate/targate/core/block"
+	"github.com/targate/targate/core/coretest"
 )
 
 //go:generate go test -run TestCommandTable -rewrite .
 
 const commandTable = "../../docs/commands.md"
-
-var gateNames = []struct {
-	gate core.Gate
-	name string
-}{
-	{core.PastUA, "past unit attention"},
-	{core.PastReserve, "past reservations"},
-	{core.ReadsMedium, "reads medium"},
-	{core.WritesMedium, "writes medium"},
-	{core.InStandby, "in standby"},
-	{core.InUnavail, "in unavailable"},
-	{core.Inline, "inline"},
-	{core.NoLU, "without a logical unit"},
-	{core.WhileBusy, "while busy"},
-	{core.PastACA, "past ACA"},
-	{core.Serial, "serial"},
-}
 
 // TestCommandTable keeps docs/commands.md as the rows are; with -rewrite it writes it.
 func TestCommandTable(t *testing.T) {
@@ -88,42 +71,21 @@ OPERATION CODE, a service action that is not with INVALID FIELD IN CDB.
   have a PROTECT field in the upper three bits of byte 1 too, and FORMAT UNIT has FMTPINFO.
 - *thin*: only with a store that can deallocate, or that knows what is deallocated.
 
-| code | action | command | data | timeout | gates | usage |
-|---|---|---|---|---|---|---|
 `)
-	rows := slices.Clone(full)
-	slices.SortStableFunc(rows, func(a, b *core.Row) int {
-		return cmp.Or(cmp.Compare(a.Code, b.Code), cmp.Compare(a.Action, b.Action))
-	})
-	for _, r := range rows {
-		act := ""
-		if r.Action != core.NoAction {
-			act = fmt.Sprintf("%02Xh", r.Action)
+	b.WriteString(coretest.CommandTable(full, func(r *core.Row) []string {
+		switch {
+		case !hasRow(full[:n], r):
+			return []string{"protection"}
+		case !hasRow(thick, r):
+			return []string{"thin"}
 		}
-		fmt.Fprintf(&b, "| %02Xh | %s | %s | %s | %d | %s | `% x` |\n", r.Code, act, r.Name, r.Dir, r.Timeout,
-			strings.Join(gates(r, full[:n], thick), ", "), r.Usage)
-	}
+		return nil
+	}))
 	return b.String()
 }
 
 func hasRow(rows []*core.Row, r *core.Row) bool {
 	return slices.ContainsFunc(rows, func(o *core.Row) bool { return o.Code == r.Code && o.Action == r.Action })
-}
-
-func gates(r *core.Row, full, thick []*core.Row) []string {
-	var names []string
-	for _, g := range gateNames {
-		if r.Is(g.gate) {
-			names = append(names, g.name)
-		}
-	}
-	switch {
-	case !hasRow(full, r):
-		names = append(names, "protection")
-	case !hasRow(thick, r):
-		names = append(names, "thin")
-	}
-	return names
 }
 
 // The rows of this package are in order of opcode.

@@ -40,7 +40,7 @@ var readTable = []row{
 	in(0x81, "READ REVERSE(16)", transfer16, "\x81\x07\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x00",
 		medial, slow, onMedium((*Drive).readReverse16)),
 	in(0x88, "READ(16)", transfer16, "\x88\x03\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x00",
-		medial, slow, onMedium((*Drive).read16)),
+		medial|core.Inline, slow, onMedium((*Drive).read16)),
 }
 
 const mloi = 0x01 // byte 1 of READ BLOCK LIMITS
