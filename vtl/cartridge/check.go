@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/targate/targate/vtl/medium"
@@ -38,17 +37,12 @@ func Check(dir string, o Options) ([]Fault, error) {
 		return nil, err
 	}
 	defer lock.Close() //nolint:errcheck // nothing was written to it
-	c := &checker{l: m.loader, seen: map[string]int{}}
+	c := &checker{l: m.loader, seen: map[string]int{}, at: map[Fault]bool{}}
 	m.loader.fault = c.fault
 	k, err := m.loader.load(noLimit, 0)
 	if err != nil {
 		return c.faults, err
 	}
-	// What is read again tells again.
-	c.seen = map[string]int{}
-	c.faults = slices.DeleteFunc(c.faults, func(f Fault) bool {
-		return slices.ContainsFunc(k.segs, func(s *segment) bool { return segmentName(s.number) == f.File })
-	})
 	c.names()
 	for i, s := range k.segs {
 		if err := c.segment(s, k.segs[i+1:], k); err != nil {
@@ -63,11 +57,17 @@ func Check(dir string, o Options) ([]Fault, error) {
 type checker struct {
 	l      *loader
 	faults []Fault
-	seen   map[string]int
+	seen   map[string]int // of each file
+	at     map[Fault]bool // without what is wrong: what is read twice tells once
 }
 
 func (c *checker) fault(file string, off int64, err error) {
+	place := Fault{File: file, Offset: off}
+	if c.at[place] {
+		return
+	}
 	if c.seen[file]++; c.seen[file] <= maxFaults {
+		c.at[place] = true
 		c.faults = append(c.faults, Fault{file, off, err})
 	}
 }
@@ -108,7 +108,6 @@ func (c *checker) segment(s *segment, after []*segment, k *contents) error {
 		return err
 	}
 	r.deep = true
-	before := len(c.faults)
 	if _, err = r.scan(s.last+1, s.last, func(off int64, err error) { c.fault(name, off, err) }); errors.Is(err, errSegment) {
 		c.fault(name, segmentHeader, err)
 		return nil
@@ -122,7 +121,7 @@ func (c *checker) segment(s *segment, after []*segment, k *contents) error {
 	switch fits, err := footerFits(f, head); {
 	case err != nil:
 		return err
-	case len(c.faults) > before:
+	case c.seen[name] > 0: // the footer cannot be compared
 	case s.sealed && !fits:
 		c.fault(name, head.end, errors.New("the footer is not that of the log before it"))
 	case !s.sealed && len(after) > 0 && k.committed >= after[0].first:

@@ -97,14 +97,14 @@ func decodeIdentity(b []byte) (*Identity, error) {
 	if len(b) < identityHead || string(b[:8]) != identityMagic {
 		return nil, fmt.Errorf("%w: it does not begin with %q", errIdentity, identityMagic)
 	}
-	if v := le.Uint16(b[8:]); v != version {
-		return nil, fmt.Errorf("cartridge of version %d; this program knows %d", v, version)
-	}
 	if n := le.Uint32(b[12:]); uint64(n) != uint64(len(b)-identityHead) {
 		return nil, fmt.Errorf("%w: it says %d bytes and has %d", errIdentity, n, len(b)-identityHead)
 	}
 	if got, want := crc32.Update(crc32.Checksum(b[:16], castagnoli), castagnoli, b[identityHead:]), le.Uint32(b[16:]); got != want {
 		return nil, fmt.Errorf("%w: CRC32C %08x, it says %08x", errIdentity, got, want)
+	}
+	if v := le.Uint16(b[8:]); v != version {
+		return nil, fmt.Errorf("cartridge of version %d; this program knows %d", v, version)
 	}
 	c := &cursor{b: b[identityHead:]}
 	i := &Identity{ID: c.text(maxText), Barcode: c.text(maxText), Type: c.text(maxText), Serial: c.text(maxText)}

@@ -181,8 +181,8 @@ func (l *loader) candidate(n, limit uint64, newest bool, k *contents) (candidate
 	return candidate{segment: s, limit: limit, scan: true}, nil
 }
 
-// readSegmentHeader reads it. With an error of the class errSegment there may be a segment
-// beside it: one whose first record tells what its header should.
+// readSegmentHeader reads it. When only one of its copies is intact there is an error beside
+// the segment.
 func readSegmentHeader(f File, n uint64, id [16]byte) (*segment, error) {
 	size, err := f.Size()
 	if err != nil {
@@ -196,16 +196,14 @@ func readSegmentHeader(f File, n uint64, id [16]byte) (*segment, error) {
 		return nil, err
 	}
 	s, err := parseSegmentHeader(b, n, id)
-	if !errors.Is(err, errSegment) {
-		return s, err
+	second, err2 := parseSegmentHeader(b[headerCopy:], n, id)
+	switch {
+	case s != nil && second != nil && !bytes.Equal(b[:headerCopy], b[headerCopy:]):
+		return nil, fmt.Errorf("%w: its headers differ", errSegment)
+	case s == nil:
+		return second, err
 	}
-	s = &segment{number: n, salt: le.Uint64(b[48:]), end: segmentHeader}
-	h, _, bad := (&reader{f: f, s: s, size: size}).record(segmentHeader)
-	if bad != nil || h.kind != checkpointRecord {
-		return nil, err
-	}
-	s.first, s.last, s.committed = h.number, h.number-1, h.committed
-	return s, err
+	return s, err2
 }
 
 func (l *loader) scan(c *candidate, committed uint64) (tail, error) {

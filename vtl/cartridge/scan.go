@@ -191,7 +191,7 @@ func (r *reader) scan(limit, committed uint64, fault func(off int64, err error))
 		if err == nil && h.number < s.last+1 {
 			err = fmt.Errorf("%w: number %d where %d or higher is due", errRecord, h.number, s.last+1)
 		}
-		if err == nil && h.number > s.last+1 && h.number > committed {
+		if err == nil && h.number > s.last+1 && h.number > committed+1 {
 			err = fmt.Errorf("%w: number %d where %d is due", errRecord, h.number, s.last+1)
 		}
 		if err == nil && h.number >= limit {
@@ -255,9 +255,7 @@ func (r *reader) take(t *tail, h *header, meta []byte, off int64, verify bool, b
 		if !*began {
 			return fmt.Errorf("%w: a frame before the first checkpoint", errRecord)
 		}
-		if f.first != t.state.parts[h.partition].objects {
-			s.open[h.partition] = 0
-		}
+		s.hole(&t.state, h.partition, h.number, f.first, f.marks)
 		s.add(h, f, off)
 		t.state.frame(h, f)
 		r.tell(off, h, f)
@@ -279,6 +277,7 @@ func (r *reader) take(t *tail, h *header, meta []byte, off int64, verify bool, b
 		if !*began {
 			s.begin, *began = g.before, true
 		}
+		s.holes(&t.state, &g.before, h.number)
 		s.cut(h.number, g)
 		t.state = g.after
 		t.attrs.begin(&g)
@@ -290,6 +289,8 @@ func (r *reader) take(t *tail, h *header, meta []byte, off int64, verify bool, b
 		r.tell(off, h, &k)
 		if !*began {
 			s.begin, *began = k.state, true
+		} else {
+			s.holes(&t.state, &k.state, h.number)
 		}
 		t.state, t.attrs = k.state, k.attrs
 		t.clean = k.purpose == atClose
@@ -303,6 +304,30 @@ func (r *reader) take(t *tail, h *header, meta []byte, off int64, verify bool, b
 func (r *reader) tell(off int64, h *header, content any) {
 	if r.each != nil {
 		r.each(off, h, content)
+	}
+}
+
+// hole takes into the index that the records of some objects of partition p are damaged: those
+// from what was known, now, to object first, which marks filemarks precede. A stretch without
+// frames stands for them: they must not be taken for what was recorded there before.
+func (s *segment) hole(now *state, p int, record, first, marks uint64) {
+	x := now.parts[p]
+	if first <= x.objects || marks < x.filemarks {
+		return
+	}
+	s.stretches = append(s.stretches, stretch{partition: p, record: record, first: x.objects, objects: first - x.objects,
+		marks: x.filemarks, inner: marks - x.filemarks, usedBefore: x.used})
+	s.tables = append(s.tables, builder{})
+	s.open[p] = 0
+}
+
+// holes is hole for all partitions of what is known to be.
+func (s *segment) holes(now, known *state, record uint64) {
+	if now.generation != known.generation {
+		return
+	}
+	for p := range known.n {
+		s.hole(now, p, record, known.parts[p].objects, known.parts[p].filemarks)
 	}
 }
 

@@ -13,7 +13,8 @@ import (
 const (
 	version         = 1
 	segmentMagic    = "TGTSEGMT"
-	segmentHeader   = 72
+	headerCopy      = 72 // bytes of one of the two copies of a segment's header
+	segmentHeader   = 2 * headerCopy
 	footerMagic     = "TGTFOOTR"
 	trailerLen      = 48
 	segmentSuffix   = ".seg"
@@ -120,33 +121,35 @@ func appendSegmentHeader(b []byte, s *segment, id [16]byte) []byte {
 	b = append(b, segmentMagic...)
 	b = le.AppendUint16(b, version)
 	b = le.AppendUint16(b, 0)
-	b = le.AppendUint32(b, segmentHeader)
+	b = le.AppendUint32(b, headerCopy)
 	b = append(b, id[:]...)
 	b = le.AppendUint64(b, s.number)
 	b = le.AppendUint64(b, s.first)
 	b = le.AppendUint64(b, s.salt)
 	b = le.AppendUint64(b, s.committed)
 	b = le.AppendUint32(b, 0)
-	return le.AppendUint32(b, crc32.Checksum(b[at:], castagnoli))
+	b = le.AppendUint32(b, crc32.Checksum(b[at:], castagnoli))
+	return append(b, b[at:]...)
 }
 
 var errSegment = errors.New("not an intact segment")
 
+// parseSegmentHeader reads one copy.
 func parseSegmentHeader(b []byte, number uint64, id [16]byte) (*segment, error) {
-	if len(b) < segmentHeader || string(b[:8]) != segmentMagic {
+	if len(b) < headerCopy || string(b[:8]) != segmentMagic {
 		return nil, fmt.Errorf("%w: it does not begin with %q", errSegment, segmentMagic)
-	}
-	if v := le.Uint16(b[8:]); v != version {
-		return nil, fmt.Errorf("segment of version %d; this program knows %d", v, version)
 	}
 	if got, want := crc32.Checksum(b[:68], castagnoli), le.Uint32(b[68:]); got != want {
 		return nil, fmt.Errorf("%w: CRC32C of the header %08x, it says %08x", errSegment, got, want)
+	}
+	if v := le.Uint16(b[8:]); v != version {
+		return nil, fmt.Errorf("segment of version %d; this program knows %d", v, version)
 	}
 	s := &segment{number: le.Uint64(b[32:]), first: le.Uint64(b[40:]), salt: le.Uint64(b[48:]), committed: le.Uint64(b[56:]), end: segmentHeader}
 	if [16]byte(b[16:32]) != id {
 		return nil, fmt.Errorf("%w: it is of another cartridge", errSegment)
 	}
-	if s.number != number || s.first == 0 || s.committed >= s.first || le.Uint32(b[12:]) != segmentHeader {
+	if s.number != number || s.first == 0 || s.committed >= s.first || le.Uint32(b[12:]) != headerCopy {
 		return nil, fmt.Errorf("%w: it says that it is number %d", errSegment, s.number)
 	}
 	s.last = s.first - 1
