@@ -39,12 +39,13 @@ type Drive struct {
 	work   sync.WaitGroup // operations in the background
 
 	// Stats are the counters that the log pages report.
-	stats   Stats
-	alerts  alerts
-	protect protection
-	clock   timestamp
-	doing   doing
-	keys    encryption
+	stats    Stats
+	alerts   alerts
+	protect  protection
+	clock    timestamp
+	doing    doing
+	keys     encryption
+	cleaning atomic.Bool // the drive wants to be cleaned
 
 	blockLen atomic.Uint32 // BLOCK LENGTH of the block descriptor; 0: variable
 	settings settings      // what MODE SELECT sets
@@ -65,7 +66,6 @@ type Drive struct {
 	// partitioning is the Medium Partition page.
 	partitioning partitioning
 	display      string // by LOAD DISPLAY
-	cleaning     bool   // the drive wants to be cleaned
 }
 
 // mount is a loaded cartridge.
@@ -175,7 +175,7 @@ func (d *Drive) PollSense() *sense.Error {
 	switch {
 	case d.op != nil:
 		return d.op.polled()
-	case d.cleaning:
+	case d.cleaning.Load():
 		return sense.New(sense.NoSense, cleaningRequested)
 	}
 	return nil

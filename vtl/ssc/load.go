@@ -67,6 +67,11 @@ func (d *Drive) loadIn(ctx context.Context, by *core.Path, progress func(float64
 		return err
 	}
 	media := cart.Media()
+	support := d.model.Support(media.Name)
+	if media.Cleaning && support == nil {
+		d.alerts.raise(alertInvalidCleaning.bit())
+		return sense.New(sense.NotReady, incompatibleMedium)
+	}
 	if media.Cleaning {
 		contents, err := cart.Mount()
 		if err == nil && contents != nil {
@@ -77,7 +82,6 @@ func (d *Drive) loadIn(ctx context.Context, by *core.Path, progress func(float64
 		}
 		return d.clean(ctx, progress)
 	}
-	support := d.model.Support(media.Name)
 	if support == nil || cart.WORM() && !support.WORM {
 		return sense.New(sense.NotReady, incompatibleMedium)
 	}
@@ -124,8 +128,10 @@ func (d *Drive) clean(ctx context.Context, progress func(float64)) error {
 		return err
 	}
 	d.mu.Lock()
-	d.cleaning, d.load = false, unloaded
+	d.load = unloaded
 	d.mu.Unlock()
+	d.cleaning.Store(false)
+	d.alerts.clear(alertCleanNow.bit())
 	d.stats.Cleanings.Add(1)
 	return nil
 }

@@ -86,7 +86,7 @@ func (d *Drive) sequentialLog(*core.Command) []spc.LogParam {
 	})
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.cleaning {
+	if d.cleaning.Load() {
 		list = append(list, number(0x0100, 1, 1))
 	} else {
 		list = append(list, number(0x0100, 0, 1))

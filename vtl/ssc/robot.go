@@ -41,7 +41,7 @@ func (d *Drive) State() State {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s := State{Present: d.cart != nil, Loaded: d.mount != nil, Busy: d.op != nil || len(d.tape) > 0,
-		Prevented: len(d.prevent) > 0, Cleaning: d.cleaning}
+		Prevented: len(d.prevent) > 0, Cleaning: d.cleaning.Load()}
 	if d.cart != nil {
 		s.Barcode = d.cart.Barcode()
 	}

@@ -26,6 +26,7 @@ import (
 //	                                                  run to run is masked. in defaults to 4096.
 //	ua [nexus=N]                                      the unit attentions that wait
 //	insert barcode=BARCODE [mib=CAPACITY] [protected] another cartridge, in the place of that in the drive
+//	clean                                             the drive wants to be cleaned
 //	damage object=N                                   an object of partition 0 cannot be read any more
 //	lose nexus=N                                      the nexus is lost
 //	alerts [nexus=N]                                  the TapeAlert flags that log page 2Eh tells
@@ -65,6 +66,9 @@ func TestScript(t *testing.T) {
 					return err.Error() + "\n"
 				}
 				cart = insert(t, d, barcode, mib, td.HasArg("protected"))
+				return ""
+			case "clean":
+				d.RequireCleaning()
 				return ""
 			case "damage":
 				var object uint64

@@ -70,7 +70,7 @@ func (d *Drive) statusLog(*core.Command) []spc.LogParam {
 	if d.settings.compress.Load() {
 		v[0] |= cmpr
 	}
-	if d.cleaning {
+	if d.cleaning.Load() {
 		v[0] |= crqst
 	}
 	if d.mount != nil {

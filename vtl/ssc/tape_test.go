@@ -435,9 +435,7 @@ var hands = map[string]func(s *script, p *core.Path, l line) string{
 		return "ok"
 	},
 	"clean": func(s *script, _ *core.Path, l line) string {
-		s.drive.mu.Lock()
-		s.drive.cleaning = true
-		s.drive.mu.Unlock()
+		s.drive.RequireCleaning()
 		return "ok"
 	},
 }

@@ -118,6 +118,21 @@ var outcomes = []struct {
 	{sense.MediumError, loadEjectFailed, alertBits(alertLoadFailure)},
 }
 
+// RaiseAlert makes TapeAlert flag n active, 1 to 64, until the cartridge leaves or, of a flag of the drive itself, for good.
+// It may be called from anywhere, the medium among them.
+func (d *Drive) RaiseAlert(n int) {
+	if n >= 1 && n <= alertCount {
+		d.alerts.raise(alert(n).bit())
+	}
+}
+
+// RequireCleaning makes the drive ask for a cleaning cartridge, until it has had one. It may be called from
+// anywhere, the medium among them.
+func (d *Drive) RequireCleaning() {
+	d.cleaning.Store(true)
+	d.alerts.raise(alertCleanNow.bit())
+}
+
 // noteOutcome raises the flags of err, which ended a command.
 func (d *Drive) noteOutcome(err error) {
 	var e *sense.Error
