@@ -65,16 +65,27 @@ func faultf(format string, args ...any) error { return fault{fmt.Errorf(format, 
 type lab struct {
 	t      *testing.T
 	rand   *rand.Rand
-	dir    string
-	portal string
-	run    *daemon.Targate
-	killed int
+	config string
+	// identify is what must stay the same for ever.
+	identify func(ctx context.Context, portal string) ([]byte, error)
+	dir      string
+	portal   string
+	run      *daemon.Targate
+	killed   int
+}
+
+func newLab(t *testing.T, config string, identify func(context.Context, string) ([]byte, error)) *lab {
+	if *seed == 0 {
+		*seed = uint64(time.Now().UnixNano())
+	}
+	t.Logf("seed %d", *seed)
+	return &lab{t: t, rand: rand.New(rand.NewPCG(*seed, 1)), dir: t.TempDir(), config: config, identify: identify}
 }
 
 func (l *lab) start() {
 	l.t.Helper()
 	var err error
-	l.run, err = daemon.StartTargate(daemon.TargateOptions{Dir: l.dir, Portal: l.portal, Config: config})
+	l.run, err = daemon.StartTargate(daemon.TargateOptions{Dir: l.dir, Portal: l.portal, Config: l.config})
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -107,18 +118,23 @@ func wait(done <-chan struct{}, d time.Duration) {
 
 // TestKill is the whole of it.
 func TestKill(t *testing.T) {
-	if *seed == 0 {
-		*seed = uint64(time.Now().UnixNano())
-	}
-	t.Logf("seed %d", *seed)
-	l := &lab{t: t, rand: rand.New(rand.NewPCG(*seed, 1)), dir: t.TempDir()}
+	l := newLab(t, config, identities)
 	var workers []worker
 	for i := range 2 {
 		workers = append(workers, newWriter(i, rand.New(rand.NewPCG(*seed, uint64(10+i)))))
 	}
 	workers = append(workers, newRegistrants(rand.New(rand.NewPCG(*seed, 20))), newModes(rand.New(rand.NewPCG(*seed, 30))))
 
-	steps, inFlight := 0, 0
+	steps, inFlight := l.kill(workers)
+	if t.Failed() {
+		return
+	}
+	figure.Report(t, "crash: %d kills, %d requests acknowledged, %d in flight: nothing lost, nothing mixed", l.killed, steps, inFlight)
+}
+
+// kill lets the workers work until targate has been killed often enough, and stops it in good order.
+func (l *lab) kill(workers []worker) (steps, inFlight int) {
+	t := l.t
 	var identity []byte
 	for l.start(); l.killed < *kills; l.start() {
 		s, f := l.cycle(workers, &identity)
@@ -133,12 +149,12 @@ func TestKill(t *testing.T) {
 	if t.Failed() {
 		t.Logf("seed %d, after %d kills; the last lines of targate:\n%s", *seed, l.killed, l.run.Log.Tail(20))
 		l.run.Kill()
-		return
+		return steps, inFlight
 	}
 	if err := l.run.Stop(); err != nil {
 		t.Error(err)
 	}
-	figure.Report(t, "crash: %d kills, %d requests acknowledged, %d in flight: nothing lost, nothing mixed", l.killed, steps, inFlight)
+	return steps, inFlight
 }
 
 // cycle checks what the last kill left, works, and kills.
@@ -146,7 +162,7 @@ func (l *lab) cycle(workers []worker, identity *[]byte) (steps, inFlight int) {
 	t := l.t
 	ctx, cancel := context.WithTimeout(t.Context(), cycleLimit)
 	defer cancel()
-	now, err := identities(ctx, l.portal)
+	now, err := l.identify(ctx, l.portal)
 	switch {
 	case err != nil:
 		t.Errorf("identity: %v", err)

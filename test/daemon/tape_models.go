@@ -9,15 +9,15 @@ import (
 // length there is, and cartridges for it that are filled in a moment.
 const (
 	TestDrive = "test-td8"
-	// SmallBytes is the capacity of a cartridge whose barcode ends in T8, or TY for WORM;
-	// TinyBytes that of one that ends in U8. EarlyWarning is that of the drive.
-	SmallBytes   = 48_000_000
-	TinyBytes    = 4_000_000
-	EarlyWarning = 1_000_000
+	// SmallBytes is the capacity of a cartridge whose barcode ends in T8, or TY for WORM: enough
+	// for the 1000 blocks that btape writes to its second one. TinyBytes is that of one that ends in
+	// U8, or UY.
+	SmallBytes = 80_000_000
+	TinyBytes  = 4_000_000
 )
 
 const tapeModels = `media:
-  - {name: TEST-48M, density: 0x5E, type: 0x88, capacity: 48MB, suffix: T8, worm_type: 0x8C, worm_suffix: TY, partitions: 4,
+  - {name: TEST-80M, density: 0x5E, type: 0x88, capacity: 80MB, suffix: T8, worm_type: 0x8C, worm_suffix: TY, partitions: 4,
      length: 960, width: 127, wraps: 208, mam: 16352, vendor: TARGATE}
   - {name: TEST-4M, density: 0x5E, type: 0x88, capacity: 4MB, suffix: U8, worm_type: 0x8C, worm_suffix: UY, partitions: 4,
      length: 960, width: 127, wraps: 208, mam: 16352, vendor: TARGATE}
@@ -28,7 +28,7 @@ drive:
   max_block: 16777215
   early_warning: 1MB
   supports:
-    - {media: TEST-48M, write: true, worm: true}
+    - {media: TEST-80M, write: true, worm: true}
     - {media: TEST-4M, write: true, worm: true}
     - {media: LTO-8, write: true, worm: true}
     - {media: LTO-7}

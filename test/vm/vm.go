@@ -200,8 +200,14 @@ func Sh(t testing.TB, shell string) string {
 // Try runs a shell command in the guest and tells whether it went well.
 func Try(t testing.TB, shell string) (string, bool) {
 	t.Helper()
+	return TryWithin(t, shellLimit, shell)
+}
+
+// TryWithin is Try for a command that may take longer than most.
+func TryWithin(t testing.TB, limit time.Duration, shell string) (string, bool) {
+	t.Helper()
 	begin := time.Now()
-	r, err := the.run(shell, shellLimit)
+	r, err := the.run(shell, limit)
 	if err != nil {
 		t.Fatalf("%v: %s", err, shell)
 	}

@@ -128,14 +128,14 @@ func TestCH(t *testing.T) {
 	if got := full(chDrive, 2); !slices.Equal(got, []int{0}) {
 		t.Errorf("full drives %v", got)
 	}
-	contains(t, l.ch("element %d 0", chDrive), "TG0001L8")
+	contains(t, l.ch("element %d 0", chDrive), "TG0001T8")
 	vm.Sh(t, "mt -f "+l.tapes[0]+" offline")
 	if !*peer {
 		l.ch("position %d %d", chSlot, 3)
 		// Out of the drive into slot 12, and the cartridge of slot 2 into the drive.
 		l.ch("exchange %d %d %d %d %d %d", chSlot, 1, chDrive, 0, chSlot, 11)
-		contains(t, l.ch("element %d 0", chDrive), "TG0002L8")
-		contains(t, l.ch("element %d 11", chSlot), "TG0001L8")
+		contains(t, l.ch("element %d 0", chDrive), "TG0002T8")
+		contains(t, l.ch("element %d 11", chSlot), "TG0001T8")
 		vm.Sh(t, "mt -f "+l.tapes[0]+" offline")
 		l.ch("move %d 0 %d 1", chDrive, chSlot)
 		l.ch("move %d 11 %d 0", chSlot, chSlot)

@@ -11,8 +11,7 @@ import (
 	"github.com/targate/targate/test/vm"
 )
 
-// TestAttach is what the kernel finds, and what it says about it: of a library whose elements name
-// no drives it says "ID/LUN unknown".
+// TestAttach is what the kernel finds.
 func TestAttach(t *testing.T) {
 	l := open(t, "")
 	out := vm.Sh(t, "lsscsi -g")
@@ -43,14 +42,14 @@ func TestMtx(t *testing.T) {
 	l := open(t, "")
 	contains(t, l.mtx("inquiry"), "Product Type: Medium Changer")
 	contains(t, l.mtx("status"), fmt.Sprintf("2 Drives, %d Slots ( %d Import/Export )", slots+mailslots, mailslots),
-		"Data Transfer Element 0:Empty", "Storage Element 1:Full :VolumeTag=TG0001L8", fmt.Sprintf("Storage Element %d IMPORT/EXPORT:Empty", slots+1))
+		"Data Transfer Element 0:Empty", "Storage Element 1:Full :VolumeTag=TG0001T8", fmt.Sprintf("Storage Element %d IMPORT/EXPORT:Empty", slots+1))
 	l.mtx("inventory")
 
 	l.run("load and unload", func(t *testing.T) {
 		l.mtx("load 1 0")
 		l.mtx("load 2 1")
-		contains(t, l.mtx("status"), "Data Transfer Element 0:Full (Storage Element 1 Loaded):VolumeTag = TG0001L8",
-			"Data Transfer Element 1:Full (Storage Element 2 Loaded):VolumeTag = TG0002L8", "Storage Element 1:Empty")
+		contains(t, l.mtx("status"), "Data Transfer Element 0:Full (Storage Element 1 Loaded):VolumeTag = TG0001T8",
+			"Data Transfer Element 1:Full (Storage Element 2 Loaded):VolumeTag = TG0002T8", "Storage Element 1:Empty")
 		vm.Sh(t, "mt -f "+l.tapes[0]+" offline; mt -f "+l.tapes[1]+" offline")
 		l.mtx("unload 1 0")
 		l.mtx("unload 2 1")
@@ -65,14 +64,14 @@ func TestMtx(t *testing.T) {
 	})
 	l.run("transfer", func(t *testing.T) {
 		l.mtx("transfer 1 %d", empty)
-		if s := l.inSlots(); s[1] != "" || s[empty] != "TG0001L8" {
+		if s := l.inSlots(); s[1] != "" || s[empty] != "TG0001T8" {
 			t.Errorf("the slots hold %q", s)
 		}
 		l.mtx("transfer %d 1", empty)
 	})
 	l.run("mailslot", func(t *testing.T) {
 		l.mtx("transfer 2 %d", slots+1)
-		contains(t, l.mtx("status"), fmt.Sprintf("Storage Element %d IMPORT/EXPORT:Full :VolumeTag=TG0002L8", slots+1))
+		contains(t, l.mtx("status"), fmt.Sprintf("Storage Element %d IMPORT/EXPORT:Full :VolumeTag=TG0002T8", slots+1))
 		l.mtx("transfer %d 2", slots+1)
 	})
 	l.run("refusals", func(t *testing.T) {
@@ -94,7 +93,7 @@ func TestMtx(t *testing.T) {
 	l.run("exchange", func(t *testing.T) {
 		l.mtx("exchange 1 2 %d", empty)
 		s := l.inSlots()
-		if s[1] != "" || s[2] != "TG0001L8" || s[empty] != "TG0002L8" {
+		if s[1] != "" || s[2] != "TG0001T8" || s[empty] != "TG0002T8" {
 			t.Errorf("after an exchange the slots hold %q", s)
 		}
 		l.mtx("transfer 2 1")
@@ -106,7 +105,7 @@ func TestMtx(t *testing.T) {
 		l.mtx("eepos 0 transfer %d 2", slots+1)
 	})
 	l.run("barcodes", func(t *testing.T) {
-		want := []string{"", "TG0001L8", "TG0002L8", "TG0003L8"}
+		want := []string{"", "TG0001T8", "TG0002T8", "TG0003T8"}
 		if got := l.inSlots(); fmt.Sprint(got[:4]) != fmt.Sprint(want) {
 			t.Errorf("the slots hold %q", got)
 		}
@@ -152,11 +151,11 @@ func TestChangerCommands(t *testing.T) {
 		return
 	}
 	l.run("removal prevented", func(t *testing.T) {
-		d := l.load(big, 0)
+		d := l.load(1, 0)
 		d.sh("sg_prevent --prevent=1 $G")
 		d.fails("mtx -f "+l.sg+" unload 1 0", "Additional Sense Code = 53")
 		d.sh("sg_prevent --allow $G")
-		d.unload(big)
+		d.unload(1)
 	})
 }
 

@@ -87,7 +87,7 @@ func TestMt(t *testing.T) {
 	})
 	l.run("lock", func(t *testing.T) {
 		d.mt("lock")
-		d.fails("mtx -f "+l.sg+" unload 1 0", "53")
+		d.fails(fmt.Sprintf("mtx -f %s unload %d 0", l.sg, big), "53")
 		d.mt("unlock")
 	})
 	l.run("load and offline", func(t *testing.T) {
@@ -118,7 +118,6 @@ func TestPartitions(t *testing.T) {
 	l := open(t, "")
 	d := l.blank(small, 0)
 	d.mt("stsetoptions can-partitions")
-	t.Cleanup(func() { d.mt("stclearoptions can-partitions") })
 	d.mt("mkpartition 10") // MB of partition 1
 	d.mt("rewind")
 	d.sh("echo zero | dd of=$T bs=512 conv=sync status=none")
@@ -135,6 +134,7 @@ func TestPartitions(t *testing.T) {
 	d.mt("mkpartition 0") // one again
 	d.mt("rewind")
 	d.fails("dd if=$T of=/dev/null bs=512 count=1")
+	d.mt("stclearoptions can-partitions")
 	d.unload(small)
 }
 
@@ -156,7 +156,7 @@ func TestBlocks(t *testing.T) {
 	d.unload(big)
 }
 
-// TestWriteProtected is a tape whose tab is set.
+// TestWORM is a cartridge that is written only once.
 func TestWORM(t *testing.T) {
 	if *peer {
 		t.Skip("tgtd has no WORM")

@@ -18,14 +18,18 @@ import (
 func TestBlankTape(t *testing.T) {
 	l := open(t, "")
 	d := l.blank(big, 0)
-	for range 2 {
+	well := 0
+	for range 3 {
 		out, ok := d.try("dd if=$T bs=64k count=1 | wc -c")
-		if ok {
-			t.Errorf("a read of blank tape went well: %s", out)
-		}
 		if n := lastLine(out); n != "0" {
 			t.Errorf("a read of blank tape gives %s bytes", n)
 		}
+		if ok {
+			well++
+		}
+	}
+	if well > 1 { // the driver may take the first for the end of a file
+		t.Errorf("%d of 3 reads of blank tape went well", well)
 	}
 	// The sense: BLANK CHECK, END-OF-DATA DETECTED, VALID, no EOM.
 	out, _ := d.try("sg_raw -r 64k $G 08 00 01 00 00 00")
