@@ -95,7 +95,7 @@ func (w *whole) move(from, to uint16) {
 func TestWholeLibrary(t *testing.T) {
 	dir := t.TempDir()
 	w := openWhole(t, dir)
-	d1, d2 := w.drives[0], w.drives[1]
+	d1 := w.drives[0]
 	tur := make([]byte, 6)
 	if r := coretest.Do(d1, tur, nil, 0); !r.Is(sense.NotReady, sense.MediumNotPresent) {
 		t.Errorf("an empty drive: %v", r)
@@ -115,7 +115,7 @@ func TestWholeLibrary(t *testing.T) {
 	w.close()
 
 	w = openWhole(t, dir)
-	d1, d2 = w.drives[0], w.drives[1]
+	d1, d2 := w.drives[0], w.drives[1]
 	if s := w.lib.Drives()[0]; s.Barcode != "TG0001L8" || !s.Loaded {
 		t.Fatalf("after a restart: %+v", s)
 	}
