@@ -4,6 +4,7 @@
 //	vtl/personality   one data file per model: identities, pages, element addresses, quirks
 //	vtl/medium        what a drive and the contents of a cartridge say to each other
 //	vtl/cartridge     the contents on disk: segments, generations, recovery
+//	vtl/pool          a directory of cartridges, and how long their generations stay
 //	vtl/ssc           the tape drive (SSC-5) over a medium
 //	vtl/library       inventory: which cartridge is where, and how it moves
 //	vtl/smc           the medium changer (SMC-3) over a library

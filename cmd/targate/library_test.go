@@ -192,7 +192,7 @@ func dialLibrary(t *testing.T, portal, iqn, name string) *initiator.Session {
 	return s
 }
 
-// calm takes the unit attentions of every LUN, and waits for drives that load.
+// calm takes the unit attentions of every LUN, and waits for drives that load or clean.
 func calm(t *testing.T, s *initiator.Session) {
 	t.Helper()
 	luns, err := s.LUNs(t.Context())
@@ -200,7 +200,7 @@ func calm(t *testing.T, s *initiator.Session) {
 		t.Fatal(err)
 	}
 	for _, l := range luns {
-		for r := (*initiator.Result)(nil); r == nil || r.Key() == 6 || r.Code() == 0x0401; { // becoming ready
+		for r := (*initiator.Result)(nil); r == nil || r.Key() == 6 || r.Code() == 0x0401 || r.Code() == 0x3003; { // becoming ready, cleaning
 			if r, err = s.Do(t.Context(), &initiator.Command{LUN: l, CDB: make([]byte, 6)}); err != nil {
 				t.Fatal(err)
 			}
@@ -465,6 +465,74 @@ func TestGenerations(t *testing.T) {
 	}
 	if out, errs, code := typed(t, dir, "tape fsck TG0001L8 -o json"); code != exitFailure || !strings.Contains(out, `"cartridge": "TG0001L8"`) {
 		t.Errorf("fsck of a damaged cartridge: exit code %d\n%s%s", code, out, errs)
+	}
+}
+
+// TestFaultRules breaks tapes and drives, and drops sessions.
+func TestFaultRules(t *testing.T) {
+	dir := t.TempDir()
+	rules := filepath.Join(dir, "rules.txt")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(rules, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("fail class=medium op=read tape=TG0001L8 object=1 # a bad spot\n")
+	d := startLibrary(t, dir, strings.Replace(oneLibrary, "slots: 6", "slots: 6\n    faults: ./rules.txt\n    timing: \"0.0001\"", 1))
+	t.Setenv("TARGATE_SOCKET", "targate.sock")
+	if _, errs, code := typed(t, dir, "tape load TG0001L8 --drive 1"); code != exitOK {
+		t.Fatal(errs)
+	}
+	s := dialLibrary(t, d.Portal, iqnLib, alice)
+	block := make([]byte, 512)
+	record(t, s, 1, block, block, block)
+	do(t, s, &initiator.Command{LUN: 1, CDB: []byte{1, 0, 0, 0, 0, 0}}) // REWIND
+	read := &initiator.Command{LUN: 1, CDB: []byte{8, 0, 0, 2, 0, 0}, In: 512}
+	do(t, s, read)
+	if r, err := s.Do(t.Context(), read); err != nil || r.Key() != 3 || r.Code() != 0x1100 {
+		t.Errorf("READ of a bad spot: %+v %v", r, err)
+	}
+	if out, _, _ := typed(t, dir, "library faults lib0"); !strings.Contains(out, "object=1  1     1") {
+		t.Error(out)
+	}
+
+	// Others, while the session is there.
+	write("alert flag=7 op=rewind; clean op=rewind\n")
+	if out, errs, code := typed(t, dir, "library faults lib0 --set rules.txt"); code != exitOK || strings.Count(out, "op=rewind") != 2 {
+		t.Errorf("exit code %d %s%s", code, out, errs)
+	}
+	do(t, s, &initiator.Command{LUN: 1, CDB: []byte{1, 0, 0, 0, 0, 0}})
+	if out, _, _ := typed(t, dir, "drive list"); !strings.Contains(out, "needs cleaning") {
+		t.Error(out)
+	}
+	b := do(t, s, &initiator.Command{LUN: 1, CDB: []byte{0x4d, 0, 0x2e, 0, 0, 0, 0, 2, 0, 0}, In: 512})
+	if flag := b[4+5*6+4]; flag != 1 { // parameters of 5 bytes
+		t.Errorf("TapeAlert flag 7 is %d: %x", flag, b)
+	}
+	write("fial\n")
+	if _, errs, code := typed(t, dir, "library faults lib0 --set rules.txt"); code != exitUsage || !strings.Contains(errs, "fial") {
+		t.Errorf("exit code %d %s", code, errs)
+	}
+	write("drop op=write times=1\n")
+	if _, errs, code := typed(t, dir, "library faults lib0 --set rules.txt"); code != exitOK {
+		t.Error(errs)
+	}
+	_, _ = s.Do(t.Context(), &initiator.Command{LUN: 1, CDB: []byte{0x0a, 0, 0, 2, 0, 0}, Out: block}) // it may have its answer
+	<-s.Done()
+	if _, errs, code := typed(t, dir, "library faults lib0 --off"); code != exitOK {
+		t.Error(errs)
+	}
+
+	// A cleaning cartridge helps.
+	for _, line := range []string{"tape unload TG0001L8", "tape load CLN001CU --drive 1"} {
+		if _, errs, code := typed(t, dir, line); code != exitOK {
+			t.Error(errs)
+		}
+	}
+	dialLibrary(t, d.Portal, iqnLib, alice)
+	if out, _, _ := typed(t, dir, "drive list"); strings.Contains(out, "needs cleaning") {
+		t.Error(out)
 	}
 }
 

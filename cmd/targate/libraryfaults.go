@@ -105,9 +105,7 @@ func (m *mechanics) newDrive(libraryName string, s library.DriveSpec) (library.D
 	if err != nil {
 		return nil, err
 	}
-	if d, ok := any(x.Drive).(fault.Drive); ok {
-		m.injector.Bind(n, d)
-	}
+	m.injector.Bind(n, x.Drive)
 	return x, nil
 }
 

@@ -156,13 +156,9 @@ func (f *tapeFlags) open(path string, readOnly bool) (*cartridge.Cartridge, erro
 	return cartridge.Open(path, cartridge.Options{})
 }
 
-// openToRead mounts the cartridge at path as it is, or, when it is in use, as what is durable
-// of it.
+// openToRead mounts the current generation of the cartridge at path: what is durable of it. That
+// keeps no drive from loading it.
 func openToRead(path string) (*cartridge.Cartridge, error) {
-	m, err := cartridge.Open(path, cartridge.Options{ReadOnly: true})
-	if !errors.Is(err, cartridge.ErrInUse) {
-		return m, err
-	}
 	all, err := cartridge.Generations(path, cartridge.Options{})
 	if err != nil {
 		return nil, err
