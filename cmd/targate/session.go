@@ -79,6 +79,9 @@ func sessionListCommand() *cobra.Command {
 func printSessions(w io.Writer, list []manage.SessionStatus) {
 	fmt.Fprint(w, "SESSION\tINITIATOR\tFROM\tTARGET\tGROUP\tSINCE\n")
 	for _, x := range list {
+		if x.Lost {
+			x.Peer += " (lost)"
+		}
 		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\n", x.TSIH, x.Initiator, x.Peer, x.Target, orDash(x.Group), x.Since.Format(time.DateTime))
 	}
 }

@@ -269,6 +269,7 @@ func (p *peer) login(log *slog.Logger) (*login.Result, *target.Session, error) {
 			}
 			resp.TSIH = ts.TSIH
 			if st := stateOf(ts); st != nil {
+				st.GoOn(r.ExpCmdSN)
 				resp.ExpCmdSN, resp.MaxCmdSN = st.Window()
 			}
 		} else {

@@ -87,7 +87,8 @@ func TestResume(t *testing.T) {
 	}
 
 	// While the connection is there, too: it is logged out in passing.
-	again, err := l.try(0, 1, goesOn(p))
+	// Its commands that never came are gone with it.
+	again, err := l.try(0, 1, func(o *initiator.Options) { goesOn(p)(o); o.CmdSN += 3 })
 	if err != nil {
 		t.Fatal(err)
 	}

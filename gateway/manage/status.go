@@ -99,16 +99,18 @@ type PortStatus struct {
 
 // SessionStatus is one session.
 type SessionStatus struct {
-	Target    string      `json:"target"`
-	Initiator string      `json:"initiator"`
-	ISID      string      `json:"isid"`
-	TSIH      uint16      `json:"tsih"`
-	Peer      string      `json:"peer"`
-	Portal    string      `json:"portal"`
-	Since     time.Time   `json:"since"`
-	Group     string      `json:"group,omitempty"`
-	LUNs      []LUNStatus `json:"luns"`
-	Stats     Stats       `json:"stats"` // of the LUNs that it sees now
+	Target    string    `json:"target"`
+	Initiator string    `json:"initiator"`
+	ISID      string    `json:"isid"`
+	TSIH      uint16    `json:"tsih"`
+	Peer      string    `json:"peer"`
+	Portal    string    `json:"portal"`
+	Since     time.Time `json:"since"`
+	Group     string    `json:"group,omitempty"`
+	// Lost: the connection was, and Time2Retain is not over.
+	Lost  bool        `json:"lost,omitempty"`
+	LUNs  []LUNStatus `json:"luns"`
+	Stats Stats       `json:"stats"` // of the LUNs that it sees now
 }
 
 // Status is the state of the server.
@@ -236,7 +238,7 @@ func (mg *Manager) Sessions() []SessionStatus {
 		}
 		list = append(list, SessionStatus{Target: s.Target.Name(), Initiator: s.Initiator.Name,
 			ISID: s.Initiator.Session, TSIH: s.TSIH, Peer: s.Peer, Portal: s.Portal.Listen,
-			Since: s.Since, Group: s.Group(), LUNs: lunStatus(m), Stats: toStats(s.Stats())})
+			Since: s.Since, Group: s.Group(), Lost: s.Parked(), LUNs: lunStatus(m), Stats: toStats(s.Stats())})
 	}
 	return list
 }

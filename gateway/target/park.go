@@ -42,6 +42,13 @@ func (s *Session) Park(d time.Duration) bool {
 	return true
 }
 
+// Parked reports whether the session has no connection at the moment.
+func (s *Session) Parked() bool {
+	s.Target.mu.Lock()
+	defer s.Target.mu.Unlock()
+	return s.parking.parked
+}
+
 // unpark is true for the one who is to end what is parked.
 func (s *Session) unpark() bool {
 	s.Target.mu.Lock()

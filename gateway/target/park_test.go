@@ -95,7 +95,9 @@ func TestPark(t *testing.T) {
 	})
 	run("dropped", func(t *testing.T) {
 		g, _, s := setup(t, OpenOptions{})
-		s.Park(time.Hour)
+		if s.Parked() || !s.Park(time.Hour) || !s.Parked() {
+			t.Error("parked before, or not after")
+		}
 		s.Logout(5) // nobody is there to be asked
 		<-s.Done()
 		if len(g.Sessions()) != 0 {

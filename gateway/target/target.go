@@ -291,10 +291,7 @@ func (s *Session) Drop(why string) {
 
 // Logout asks the initiator to log out within so many seconds.
 func (s *Session) Logout(seconds uint16) {
-	s.Target.mu.Lock()
-	parked := s.parking.parked
-	s.Target.mu.Unlock()
-	if s.logout == nil || parked {
+	if s.logout == nil || s.Parked() {
 		s.Drop("logout")
 		return
 	}

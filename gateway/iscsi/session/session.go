@@ -118,6 +118,21 @@ type State struct {
 	plugged            map[pdu.Serial]struct{}
 }
 
+// GoOn has the session go on with the CmdSN that the login bears (RFC 7143, 11.12.9), when that
+// lies in the window: what was numbered before and never came was ended with the connection.
+func (s *State) GoOn(cmdSN uint32) {
+	sn := pdu.Serial(cmdSN)
+	if !s.expCmdSN.Before(sn) || (s.maxCmdSN + 1).Before(sn) {
+		return
+	}
+	s.expCmdSN = sn
+	for n := range s.plugged {
+		if n.Before(sn) {
+			delete(s.plugged, n)
+		}
+	}
+}
+
 // Window are ExpCmdSN and MaxCmdSN.
 func (s *State) Window() (expCmdSN, maxCmdSN uint32) { return uint32(s.expCmdSN), uint32(s.maxCmdSN) }
 
