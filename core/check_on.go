@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"unsafe"
 
+	"github.com/targate/targate/core/buf"
 	"github.com/targate/targate/core/scsi"
 )
 
@@ -22,8 +23,8 @@ func (c *Command) run() error {
 	c.checks.room = c.In
 	c.Out, c.CDB = clone(out), clone(cdb)
 	err := c.Row.run(c)
-	mangle(c.Out)
-	mangle(c.CDB)
+	buf.Mangle(c.Out)
+	buf.Mangle(c.CDB)
 	c.Out, c.CDB = out, cdb
 
 	c.demand(c.OutLen == outLen, "OutLen was changed")
@@ -78,12 +79,6 @@ func clone(b []byte) []byte {
 		return nil
 	}
 	return append(make([]byte, 0, len(b)), b...)
-}
-
-func mangle(b []byte) {
-	for i := range b {
-		b[i] = 0xdb
-	}
 }
 
 // within reports whether b is part of room.

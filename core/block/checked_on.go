@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"hash/crc32"
 	"sync/atomic"
+
+	"github.com/targate/targate/core/buf"
 )
 
 // Checked is s behind a checker of the seam between a disk, whose logical block has unit
@@ -83,9 +85,7 @@ func (c *checked) WriteAt(p []byte, off int64, f Flags) error {
 	b := make([]byte, len(p))
 	copy(b, p)
 	err := c.Store.WriteAt(b, off, f)
-	for i := range b {
-		b[i] = 0xdb
-	}
+	buf.Mangle(b)
 	return c.result("write", f, err)
 }
 

@@ -13,10 +13,16 @@ const poison = true
 
 const mangled = 0xdb
 
-func (b *Buf) mangle() {
-	b.B[0] = mangled
-	for n := 1; n < len(b.B); n *= 2 { // the race detector takes each copy as one access
-		copy(b.B[n:], b.B[:n])
+func (b *Buf) mangle() { Mangle(b.B) }
+
+// Mangle overwrites what nobody may use any more.
+func Mangle(p []byte) {
+	if len(p) == 0 {
+		return
+	}
+	p[0] = mangled
+	for n := 1; n < len(p); n *= 2 { // the race detector takes each copy as one access
+		copy(p[n:], p[:n])
 	}
 }
 

@@ -121,8 +121,8 @@ func (h *host) await(ctx context.Context, k *tracked) (end, *initiator.Result, e
 			return lost, nil, h.ended(err)
 		case err != nil:
 			return lost, nil, err
-		case answer == initiator.FunctionSucceeded:
-			continue // it is still there
+		case answer == initiator.FunctionSucceeded, answer == initiator.LUNDoesNotExist:
+			continue // it is still there; or its LUN is not, which says nothing of the task
 		}
 		select {
 		case <-k.t.Ended():
