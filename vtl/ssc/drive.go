@@ -43,7 +43,7 @@ type Drive struct {
 	alerts   alerts
 	protect  protection
 	clock    timestamp
-	doing    doing
+	doing    atomic.Uint32 // the activity of the command that is carried out
 	keys     encryption
 	cleaning atomic.Bool // the drive wants to be cleaned
 
@@ -140,7 +140,10 @@ func (d *Drive) Attach(h core.Host) error {
 
 // Execute carries out c (core.Handler).
 func (d *Drive) Execute(c *core.Command) error {
-	defer d.doing.begin(c)()
+	if a := activities[c.Row.Code]; a != actNone {
+		d.doing.Store(a)
+		defer d.doing.CompareAndSwap(a, actNone)
+	}
 	err := d.ops.Execute(d, c)
 	d.noteOutcome(err)
 	return err

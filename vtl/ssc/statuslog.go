@@ -1,8 +1,6 @@
 package ssc
 
 import (
-	"sync/atomic"
-
 	"github.com/targate/targate/core"
 	"github.com/targate/targate/core/sense"
 	"github.com/targate/targate/core/spc"
@@ -25,23 +23,11 @@ const (
 	actFormat   activity = 0xa
 )
 
-// doing is what the command that holds the tape does, by its opcode.
-type doing struct{ now atomic.Uint32 }
-
-var activities = map[uint8]activity{
+// activities are what the commands to the medium do, by opcode.
+var activities = [256]activity{
 	0x01: actRewind, 0x04: actFormat, 0x08: actReading, 0x88: actReading, 0x0f: actReading, 0x81: actReading, 0x13: actReading, 0x8f: actReading,
 	0x0a: actWriting, 0x8a: actWriting, 0x10: actWriting, 0x80: actWriting, 0x0b: actFormat, 0x11: actLocating, 0x91: actLocating,
 	0x19: actErasing, 0x93: actErasing, 0x2b: actLocating, 0x92: actLocating,
-}
-
-// begin notes that c is carried out; end is to be called when it is not any more.
-func (w *doing) begin(c *core.Command) (end func()) {
-	a, ok := activities[c.Row.Code]
-	if !ok || !c.Row.Is(core.Serial) {
-		return func() {}
-	}
-	w.now.Store(a)
-	return func() { w.now.CompareAndSwap(a, actNone) }
 }
 
 // statusLog is the DT Device Status log page (ADC-4, 6.1.2): the very high frequency data.
@@ -61,7 +47,7 @@ func (d *Drive) statusLog(*core.Command) []spc.LogParam {
 		mthrd   = 0x02 // threaded
 		mounted = 0x01
 	)
-	v := []byte{dinit, 0, byte(d.doing.now.Load()), 0}
+	v := []byte{dinit, 0, byte(d.doing.Load()), 0}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if len(d.prevent) == 0 {
