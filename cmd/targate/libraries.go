@@ -29,6 +29,8 @@ var libraryCollection = config.Collection{
 	Keys: append([]config.Key{
 		{Name: "model", Type: config.String, Required: true,
 			Doc: "The model of the changer: see [models](models.md)."},
+		{Name: "serial", Type: config.String, Check: checkSerial,
+			Doc: "The serial number of the changer. Without it: one is made up, and kept for life."},
 		{Name: "path", Type: config.Path, Required: true,
 			Doc: "The directory where its cartridges are stored. It is created."},
 		{Name: "drives", Type: config.List, Required: true,
@@ -273,6 +275,7 @@ func libraryConfig(e *config.Entry, set *personality.Set) library.Config {
 	changer, _ := set.Changer(e.Values["model"].(string)) // checked
 	c := library.Config{Name: e.Name, Model: changer, Models: set,
 		Slots: int(e.Values["slots"].(int64)), Mailslots: int(e.Values["mailslots"].(int64))}
+	c.Serial, _ = e.Values["serial"].(string)
 	for _, item := range e.Values["drives"].([]config.Item) {
 		m := item.Value.(config.Mapping)
 		model, _ := set.Drive(m.Values["model"].(string)) // checked

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/targate/targate/core"
@@ -90,22 +89,19 @@ func (still) Move(context.Context, ssc.Move, func(float64)) error { return nil }
 func (still) Still() bool                                         { return true }
 
 // newDrive makes a drive of s with these mechanics.
-func (m *mechanics) newDrive(libraryName string, s library.DriveSpec) (library.DriveHandler, error) {
-	n, err := strconv.Atoi(strings.TrimPrefix(s.Name, driveName(libraryName, 0)[:len(libraryName)+len("-drive")]))
-	if err != nil {
-		return nil, fmt.Errorf("drive %q has no number", s.Name)
-	}
+func (m *mechanics) newDrive(s library.DriveSpec) (library.DriveHandler, error) {
 	var motion ssc.Motion = still{}
-	x := &slowDrive{injector: m.injector, number: n, identity: s.Identity}
+	x := &slowDrive{injector: m.injector, number: s.Number, identity: s.Identity}
 	if m.scale > 0 {
 		x.times = fault.NewTimes(s.Model.Timing, m.scale)
 		motion = x.times
 	}
-	x.Drive, err = ssc.New(ssc.Config{Model: s.Model, Identity: s.Identity, Motion: m.injector.Motion(n, motion), Log: s.Log})
+	var err error
+	x.Drive, err = ssc.New(ssc.Config{Model: s.Model, Identity: s.Identity, Motion: m.injector.Motion(s.Number, motion), Log: s.Log})
 	if err != nil {
 		return nil, err
 	}
-	m.injector.Bind(n, x.Drive)
+	m.injector.Bind(s.Number, x.Drive)
 	return x, nil
 }
 

@@ -69,7 +69,7 @@ func (l *tapeLibrary) config(e *config.Entry) library.Config {
 	c := libraryConfig(e, l.models)
 	c.Inventory, c.Pool, c.Log = inventoryFile(l.dir), l.pool, l.log
 	c.NewDrive = func(s library.DriveSpec) (library.DriveHandler, error) {
-		return l.mechanics.newDrive(e.Name, s)
+		return l.mechanics.newDrive(s)
 	}
 	if l.mechanics.scale > 0 {
 		c.Delay = l.mechanics.delay
@@ -104,7 +104,7 @@ func (l *tapeLibrary) Compare(e *config.Entry, fault func(config.Pos, string, ..
 	l.mu.Lock()
 	old := l.entry
 	l.mu.Unlock()
-	for _, key := range []string{"model", "path", "personalities", "compression", "segment_size", "timing"} {
+	for _, key := range []string{"model", "serial", "path", "personalities", "compression", "segment_size", "timing"} {
 		if !reflect.DeepEqual(old.Values[key], e.Values[key]) {
 			fault(e.Where(key), "%s cannot change while the library exists; remove the library, apply, and add it again: its cartridges stay", key)
 		}

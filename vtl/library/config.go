@@ -13,8 +13,9 @@ import (
 
 // Config is a library as it is configured.
 type Config struct {
-	Name  string
-	Model *personality.Changer
+	Name   string
+	Model  *personality.Changer
+	Serial string // of the changer; "": one is made up, and kept
 	// Drives are numbered from 1 in this order.
 	Drives           []DriveConfig
 	Slots, Mailslots int
@@ -47,6 +48,7 @@ type Cartridges struct {
 
 // DriveSpec is what a drive is made of.
 type DriveSpec struct {
+	Number   int
 	Name     string // of the device: "lib0-drive1"
 	Model    *personality.Drive
 	Identity core.Identity

@@ -96,6 +96,9 @@ func (l *Library) beginLibrary(all *saved, fix *batch) error {
 		all.library = &libraryRecord{Version: formatVersion, Serial: id.Serial, NAA: hex.EncodeToString(id.NAA[:])}
 	}
 	r := *all.library
+	if l.cfg.Serial != "" {
+		r.Serial = l.cfg.Serial
+	}
 	if !r.Config.equal(now) {
 		r.Slots, r.Mailslots = now.Slots, now.Mailslots
 	}
@@ -177,7 +180,7 @@ func (l *Library) newBay(n int, r driveRecord, m *personality.Drive) (*bay, erro
 	if id.NAA, err = parseNAA(r.NAA); err != nil {
 		return nil, fmt.Errorf("drive %d: %w", n, err)
 	}
-	b.spec = DriveSpec{Name: fmt.Sprintf("%s-drive%d", l.cfg.Name, n), Model: m, Identity: id, Log: l.log}
+	b.spec = DriveSpec{Number: n, Name: fmt.Sprintf("%s-drive%d", l.cfg.Name, n), Model: m, Identity: id, Log: l.log}
 	if b.drive, err = l.cfg.NewDrive(b.spec); err != nil {
 		return nil, fmt.Errorf("drive %d: %w", n, err)
 	}

@@ -97,7 +97,10 @@ func TestReservedBits(t *testing.T) { coretest.CheckReservedBits(t, newRig(t, ni
 // TestSequences -rewrite writes the outcomes anew.
 //
 //	model NAME [drives=N] [slots=N] [mailslots=N]   another library, of cartridges TG0001L8 to TG0004L8
+//	identities                                      INQUIRY data and VPD pages of all models
 //	do [other] [in=LENGTH]                          a CDB, and Data-Out on further lines
+//	reset                                           LOGICAL UNIT RESET
+//	lose                                            the first initiator's nexus is lost, and begins anew
 //	people                                          what people do: load BARCODE DRIVE, export BARCODE, ...
 //	ua [other]                                      the unit attentions that wait
 func TestSequences(t *testing.T) {
@@ -126,6 +129,15 @@ func TestSequences(t *testing.T) {
 				return show(coretest.Do(path, unhex(t, head), unhex(t, rest), in))
 			case "people":
 				return people(t, r, td.Input)
+			case "identities":
+				return identities(t)
+			case "reset":
+				r.unit.Reset(func() {})
+				return ""
+			case "lose":
+				r.paths[0].Nexus().Close()
+				r.paths[0] = coretest.NewPath(t, r.unit)
+				return ""
 			case "ua":
 				var b strings.Builder
 				for _, c := range coretest.TakeUA(path) {
@@ -217,4 +229,39 @@ func newDriveModel(tb testing.TB) *personality.Drive {
 		tb.Fatal("there is no drive ibm-ult3580-td8")
 	}
 	return m
+}
+
+// identities are the standard INQUIRY data and the VPD pages of each model that differ from one to another. The
+// NAA designator is random, so page 83h is shown up to its T10 vendor ID designator.
+func identities(t *testing.T) string {
+	var b strings.Builder
+	for _, m := range personality.Builtin().Changers() {
+		r := newRig(t, func(cfg *library.Config) {
+			cfg.Model, cfg.Serial = m, (m.SerialPrefix + "0123456789ABCDEF")[:m.SerialLength]
+			cfg.Slots, cfg.Mailslots = 1, 0
+		})
+		inquiry := func(evpd, page byte) []byte { return r.good([]byte{0x12, evpd, page, 0, 0xff, 0}) }
+		fmt.Fprintf(&b, "%s\n%s", m.Name, hex.Dump(inquiry(0, 0)))
+		for _, page := range inquiry(1, 0)[4:] {
+			data := inquiry(1, page)
+			switch page {
+			case 0x83:
+				data = data[:4+4+data[7]]
+			case 0x86, 0x87, 0x88: // the same of all
+				continue
+			}
+			fmt.Fprintf(&b, "VPD %02Xh\n%s", page, hex.Dump(data))
+		}
+	}
+	return b.String()
+}
+
+// good is the Data-In of a command that must succeed.
+func (r *rig) good(cdb []byte) []byte {
+	r.tb.Helper()
+	got := r.do(cdb, nil)
+	if !got.Good() {
+		r.tb.Fatalf("% x: %v", cdb, got)
+	}
+	return got.Data
 }
