@@ -49,7 +49,8 @@ type Targate struct {
 	Config string // path of the configuration file
 	Dir    string // where relative paths of the configuration lie
 
-	more []string // portals after the first
+	more  []string // portals after the first
+	iscsi []string // other keys of iscsi
 }
 
 // TargateOptions says how to start targate.
@@ -57,6 +58,7 @@ type TargateOptions struct {
 	Dir    string   // an existing directory
 	Portal string   // host:port; default a free port of the loopback
 	More   []string // portals after the first, as the configuration writes them
+	ISCSI  []string // other keys of iscsi, such as "time2retain: 20"
 	Config string   // YAML from `devices:` on; the head is written by Start
 	Prefix []string // a command to run it by, such as taskset -c 1
 	Binary string   // another program than Binary gives
@@ -79,7 +81,7 @@ func StartTargate(o TargateOptions) (*Targate, error) {
 		}
 		o.Portal = fmt.Sprintf("127.0.0.1:%d", port)
 	}
-	t := &Targate{Portal: o.Portal, Dir: o.Dir, Config: filepath.Join(o.Dir, "targate.yaml"), more: o.More}
+	t := &Targate{Portal: o.Portal, Dir: o.Dir, Config: filepath.Join(o.Dir, "targate.yaml"), more: o.More, iscsi: o.ISCSI}
 	if err := t.Write(o.Config); err != nil {
 		return nil, err
 	}
@@ -95,7 +97,8 @@ func StartTargate(o TargateOptions) (*Targate, error) {
 // Write replaces the configuration file; Apply makes the daemon follow it.
 func (t *Targate) Write(config string) error {
 	portals := strings.Join(append([]string{fmt.Sprintf("%q", t.Portal)}, t.more...), ", ")
-	head := fmt.Sprintf("version: 1\nstate_dir: ./state\niscsi: {portals: [%s]}\napi: {listen: [\"unix:./%s\"]}\n", portals, socket)
+	keys := strings.Join(append([]string{fmt.Sprintf("portals: [%s]", portals)}, t.iscsi...), ", ")
+	head := fmt.Sprintf("version: 1\nstate_dir: ./state\niscsi: {%s}\napi: {listen: [\"unix:./%s\"]}\n", keys, socket)
 	return os.WriteFile(t.Config, []byte(head+config), 0o644)
 }
 

@@ -23,6 +23,7 @@ var families = []family{
 	{"7143-11.10_text", testText},
 	{"7143-11.14_logout", testLogout},
 	{"7143-6.3.5_reinstatement", testReinstatement},
+	{"7143-6.3.6_continuation", testContinuation},
 	{"7143-11.17_reject", testReject},
 	{"7143-11.18_nop", testNOP},
 	{"SPC-4.2_commands", testRows},

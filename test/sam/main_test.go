@@ -149,7 +149,8 @@ func start(dir string) error {
 	}
 	lab.second = fmt.Sprintf("127.0.0.1:%d", port)
 	lab.Targate, err = daemon.StartTargate(daemon.TargateOptions{Dir: dir, Config: firstModel.String(),
-		More: []string{fmt.Sprintf("{listen: %q, tag: 2}", lab.second)}})
+		More:  []string{fmt.Sprintf("{listen: %q, tag: 2}", lab.second)},
+		ISCSI: []string{"time2retain: 20"}})
 	return err
 }
 
