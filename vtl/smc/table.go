@@ -42,7 +42,9 @@ var rows = []ops.Op[*Changer]{
 	none(0x2b, "POSITION TO ELEMENT", "\x2b\x00\xff\xff\xff\xff\x00\x00\x00\x00", core.Serial, motion, (*Changer).position),
 	none(0x37, "INITIALIZE ELEMENT STATUS WITH RANGE", "\x37\x03\xff\xff\x00\x00\xff\xff\x00\x00",
 		core.Serial, inventory, (*Changer).initializeRange),
-	none(0xa5, "MOVE MEDIUM", "\xa5\x00\xff\xff\xff\xff\xff\xff\x00\x00\x00\x00", core.Serial, motion, (*Changer).move),
+	// Bits 7 and 6 of CONTROL are the vendor's: EEPOS of mtx, how a mailslot goes out and in, of which
+	// ours need nothing.
+	none(0xa5, "MOVE MEDIUM", "\xa5\x00\xff\xff\xff\xff\xff\xff\x00\x00\x00\xc0", core.Serial, motion, (*Changer).move),
 	none(0xa6, "EXCHANGE MEDIUM", "\xa6\x00\xff\xff\xff\xff\xff\xff\xff\xff\x00\x00", core.Serial, motion, (*Changer).exchange),
 	row(0xb5, "REQUEST VOLUME ELEMENT ADDRESS", "\xb5\x1f\xff\xff\xff\xff\x00\xff\xff\xff\x00\x00",
 		scsi.In, core.Bytes(7, 3), core.ReadsMedium, quick, (*Changer).requestVolumeElementAddress),

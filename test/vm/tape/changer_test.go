@@ -121,7 +121,7 @@ func TestChangerCommands(t *testing.T) {
 		{"position to element", "sg_raw % 2b 00 00 00 10 00 00 00 00 00"},
 		{"initialize element status with range", "sg_raw % 37 00 00 00 00 00 00 00 00 00"},
 		{"initialize element status with range, vendor's code", "sg_raw % e7 00 00 00 00 00 00 00 00 00"},
-		{"request volume element address", "sg_raw -r 255 % b5 10 00 00 00 ff 00 00 00 ff 00 00"},
+		{"request volume element address", "(printf TG0002T8; head -c 32 /dev/zero) | sg_raw -s 40 % b6 00 00 00 00 05 00 00 00 28 00 00 && sg_raw -r 255 % b5 10 00 00 00 ff 00 00 00 ff 00 00"},
 		{"log sense", "sg_logs -a %"},
 		{"TapeAlert", "sg_logs -p 0x2e %"},
 		{"reserve and release", "sg_raw % 16 00 00 00 00 00 && sg_raw % 17 00 00 00 00 00"},
@@ -152,6 +152,7 @@ func TestChangerCommands(t *testing.T) {
 	}
 	l.run("removal prevented", func(t *testing.T) {
 		d := l.load(1, 0)
+		d.mt("rewind") // takes the unit attentions
 		d.sh("sg_prevent --prevent=1 $G")
 		d.fails("mtx -f "+l.sg+" unload 1 0", "Additional Sense Code = 53")
 		d.sh("sg_prevent --allow $G")

@@ -35,7 +35,7 @@ func TestMt(t *testing.T) {
 			{"rewind", 0, 0},
 			{"fsf 1", 1, 0}, {"fsf 2", 3, 0}, {"bsf 1", 2, -1}, {"bsfm 1", 2, 0}, {"rewind", 0, 0},
 			{"fsr 2", 0, 2}, {"bsr 1", 0, 1}, {"fsf 1", 1, 0}, {"fsr 4", 1, 4}, {"bsr 3", 1, 1},
-			{"asf 2", 2, 0}, {"asf 0", 0, 0}, {"fsfm 1", 0, -1}, {"eod", 3, 0}, {"eom", 3, 0}, {"seod", 3, 0}, {"rewind", 0, 0}, {"retension", 0, 0},
+			{"asf 2", 2, 0}, {"asf 0", 0, 0}, {"fsfm 1", 0, -1}, {"eod", 3, -1}, {"rewind", 0, 0}, {"seod", 3, -1}, {"rewind", 0, 0}, {"retension", 0, 0},
 		} {
 			d.mt("%s", s.verb)
 			d.at(s.file, s.block)
@@ -57,7 +57,7 @@ func TestMt(t *testing.T) {
 		d.mt("eod")
 		d.mt("weof 2")
 		d.at(5, 0)
-		d.mt("weofi 1")
+		d.mt("eof 1")
 		d.at(6, 0)
 		d.mt("bsf 2")
 		d.mt("eof 1")
@@ -92,9 +92,12 @@ func TestMt(t *testing.T) {
 	})
 	l.run("load and offline", func(t *testing.T) {
 		d.mt("offline")
-		d.fails("mt -f $T tell")
+		if out := d.mt("status"); strings.Contains(out, "ONLINE") {
+			t.Errorf("on line after mt offline: %s", out)
+		}
 		d.mt("load")
 		d.at(0, 0)
+		contains(t, d.mt("status"), "BOT", "ONLINE")
 	})
 	l.run("erase", func(t *testing.T) {
 		for _, long := range []int{0, 1} {
@@ -105,7 +108,7 @@ func TestMt(t *testing.T) {
 			d.mt("erase %d", long)
 			d.mt("rewind")
 			d.mt("eod")
-			d.at(1, 0)
+			d.at(1, -1)
 			d.tell(3)
 		}
 	})
@@ -174,6 +177,6 @@ func TestWORM(t *testing.T) {
 	d.records(1024, 2)
 	d.mt("rewind")
 	d.mt("eod")
-	d.at(2, 0)
+	d.at(2, -1)
 	d.unload(worm)
 }

@@ -47,7 +47,7 @@ func TestAppend(t *testing.T) {
 	d.records(64512, 1, 2, 3)
 	d.mt("rewind")
 	d.mt("eod")
-	d.at(3, 0)
+	d.at(3, -1)
 	d.records(64512, 1)
 	d.at(4, 0)
 	d.mt("rewind")
