@@ -44,10 +44,10 @@ deps: ## install the Debian packages that the tests use
 	@tools/deps.sh
 
 conformance: build ## iscsi-test-cu, qemu-img, qemu-io and fio against targate
-	$(call figure,$(SYSTEM) -timeout 20m ./test/conformance)
+	$(call figure,$(SYSTEM) -timeout 40m ./test/conformance)
 
 conformance-sam: build ## our own cases for SAM, SPC, SBC and iSCSI, over the wire
-	$(call figure,$(SYSTEM) -timeout 5m ./test/sam)
+	$(call figure,$(SYSTEM) -timeout 15m ./test/sam)
 
 conformance-tape: build ## the tape library on the wire: SSC, SMC, and what each client sends
 	$(call figure,$(SYSTEM) -timeout 5m ./test/tape)
