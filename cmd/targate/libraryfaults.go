@@ -65,20 +65,42 @@ func newMechanics(e *config.Entry, drop func(device string), log *slog.Logger) (
 	if err != nil {
 		return nil, err
 	}
-	m := &mechanics{scale, fault.NewInjector(fault.Options{Log: log, Drop: func(n int) { go drop(driveName(e.Name, n)) }})}
+	m := &mechanics{scale, fault.NewInjector(fault.Options{Log: log, Drop: func(n int) { go drop(deviceName(e.Name, n)) }})}
 	m.injector.Set(s)
 	return m, nil
 }
 
-// delay waits for a motion of the robot.
-func (m *mechanics) delay(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(time.Duration(float64(d) * m.scale))
+// deviceName is that of drive n of a library, or of its changer, 0.
+func deviceName(library string, n int) string {
+	if n == 0 {
+		return library + "-changer"
+	}
+	return driveName(library, n)
+}
+
+// robot is a motion of the robot.
+func (m *mechanics) robot(ctx context.Context, v library.Motion) error {
+	op, drive := fault.OpMove, 0
+	for _, p := range []library.Place{v.From, v.To} {
+		if p.Kind == library.Drive {
+			drive = p.N
+		}
+	}
+	if v.Kind == library.MotionScan {
+		op = fault.OpScan
+	}
+	if v.Kind != library.MotionPosition {
+		if err := m.injector.Robot(ctx, op, drive, v.Barcode); err != nil {
+			return err
+		}
+	}
+	t := time.NewTimer(time.Duration(float64(v.Time) * m.scale))
 	defer t.Stop()
 	select {
 	case <-t.C:
 		return nil
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return ctx.Err()
 	}
 }
 

@@ -71,9 +71,7 @@ func (l *tapeLibrary) config(e *config.Entry) library.Config {
 	c.NewDrive = func(s library.DriveSpec) (library.DriveHandler, error) {
 		return l.mechanics.newDrive(s)
 	}
-	if l.mechanics.scale > 0 {
-		c.Delay = l.mechanics.delay
-	}
+	c.Motion = l.mechanics.robot
 	return c
 }
 

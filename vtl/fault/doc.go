@@ -17,8 +17,10 @@
 //
 //	medium    a bad spot: UNRECOVERED READ ERROR, or WRITE ERROR (MEDIUM ERROR)
 //	hardware  INTERNAL TARGET FAILURE (HARDWARE ERROR)
-//	stuck     MEDIA LOAD OR EJECT FAILED (MEDIUM ERROR)
-//	position  POSITIONING ERROR DETECTED BY READ OF MEDIUM (MEDIUM ERROR)
+//	stuck     MEDIA LOAD OR EJECT FAILED (MEDIUM ERROR); of the robot, MECHANICAL POSITIONING ERROR
+//	          (HARDWARE ERROR)
+//	position  POSITIONING ERROR DETECTED BY READ OF MEDIUM (MEDIUM ERROR); of the robot, MECHANICAL
+//	          POSITIONING OR CHANGER ERROR (HARDWARE ERROR)
 //	memory    AUXILIARY MEMORY READ or WRITE ERROR (MEDIUM ERROR)
 //	no-space  the storage of the cartridge is full
 //	gone      the storage of the cartridge is gone
@@ -26,8 +28,9 @@
 // Every rule but seed takes these keys too, and applies when all of them do:
 //
 //	op=read|write|filemark|flush|erase|format|attribute|load|unload|locate|rewind|clean
-//	                  which operations, several with commas; all if absent
-//	drive=2           of which drive, from 1 on
+//	                  which operations, several with commas; all of these if absent
+//	op=move|scan      of the robot: a cartridge is moved, barcodes are read
+//	drive=2           of which drive, from 1 on; which drive a cartridge is moved from or to
 //	tape=TG00*        with which cartridge: a barcode, * is any run of characters
 //	partition=1       where on the tape
 //	object=100..200   which logical objects, both ends included

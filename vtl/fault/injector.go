@@ -26,7 +26,7 @@ type Drive interface {
 
 // Options are what an Injector needs of the program around it.
 type Options struct {
-	// Drop ends the sessions that see a drive. It returns at once. nil: there are none.
+	// Drop ends the sessions that see a drive, 0: the changer. It returns at once. nil: there are none.
 	Drop func(drive int)
 	Log  *slog.Logger // nil: slog.Default
 }
@@ -140,6 +140,12 @@ func (in *Injector) before(ctx context.Context, c call) error {
 	return nil
 }
 
+// Robot has rules act on op, OpMove or OpScan, before it is done: of the cartridge of a barcode, from or to a
+// drive, 0 for none. The error is how it fails, or that of ctx.
+func (in *Injector) Robot(ctx context.Context, op Op, drive int, barcode string) error {
+	return in.before(ctx, call{op: op, drive: drive, tape: barcode})
+}
+
 // applies says whether r acts on c. The Injector is locked.
 func (r *state) applies(in *Injector, c call) bool {
 	if !slices.Contains(r.ops, c.op) || r.drive != 0 && r.drive != c.drive {
@@ -237,6 +243,8 @@ func sleep(ctx context.Context, t time.Duration) error {
 const (
 	loadOrEjectFailed sense.Code = 0x5300 // MEDIA LOAD OR EJECT FAILED
 	positioningError  sense.Code = 0x1502 // POSITIONING ERROR DETECTED BY READ OF MEDIUM
+	mechanicalError   sense.Code = 0x1501 // MECHANICAL POSITIONING ERROR
+	changerError      sense.Code = 0x3b16 // MECHANICAL POSITIONING OR CHANGER ERROR
 	memoryReadError   sense.Code = 0x1112 // AUXILIARY MEMORY READ ERROR
 	memoryWriteError  sense.Code = 0x0c0b // AUXILIARY MEMORY WRITE ERROR
 )
@@ -257,8 +265,18 @@ var classes = map[string]func(call) error{
 		return injected(sense.MediumError, code)
 	},
 	"hardware": func(call) error { return injected(sense.HardwareError, sense.InternalTargetFailure) },
-	"stuck":    func(call) error { return injected(sense.MediumError, loadOrEjectFailed) },
-	"position": func(call) error { return injected(sense.MediumError, positioningError) },
+	"stuck": func(c call) error {
+		if slices.Contains(robotOps, c.op) {
+			return injected(sense.HardwareError, mechanicalError)
+		}
+		return injected(sense.MediumError, loadOrEjectFailed)
+	},
+	"position": func(c call) error {
+		if slices.Contains(robotOps, c.op) {
+			return injected(sense.HardwareError, changerError)
+		}
+		return injected(sense.MediumError, positioningError)
+	},
 	"memory": func(c call) error {
 		code := memoryReadError
 		if c.op == OpAttribute {

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// Op is an operation of a drive.
+// Op is an operation of a drive, or of the robot.
 type Op string
 
 // Operations.
@@ -31,9 +31,15 @@ const (
 	OpLocate    Op = "locate"
 	OpRewind    Op = "rewind"
 	OpClean     Op = "clean"
+
+	OpMove Op = "move" // a cartridge, by the robot
+	OpScan Op = "scan" // barcodes, by the robot
 )
 
 var allOps = []Op{OpRead, OpWrite, OpFilemark, OpFlush, OpErase, OpFormat, OpAttribute, OpLoad, OpUnload, OpLocate, OpRewind, OpClean}
+
+// robotOps are those of the robot, which a rule acts on only when it names them.
+var robotOps = []Op{OpMove, OpScan}
 
 // placed are the operations at a logical object: only to these do partition and object apply.
 var placed = []Op{OpRead, OpWrite, OpFilemark, OpErase, OpLocate}
@@ -93,8 +99,8 @@ var keys = []key{
 	{"op", func(r *rule, v string) error {
 		r.ops = nil
 		for name := range strings.SplitSeq(v, ",") {
-			if !slices.Contains(allOps, Op(name)) {
-				return fmt.Errorf("op %q is not one of %s", name, join(allOps))
+			if known := slices.Concat(allOps, robotOps); !slices.Contains(known, Op(name)) {
+				return fmt.Errorf("op %q is not one of %s", name, join(known))
 			}
 			r.ops = append(r.ops, Op(name))
 		}

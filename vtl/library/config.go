@@ -28,11 +28,30 @@ type Config struct {
 	// NewDrive makes a drive.
 	NewDrive func(DriveSpec) (DriveHandler, error)
 
-	// Delay, when set, is called for the time that each motion of a real robot takes, and
-	// returns early with the error of ctx.
-	Delay func(ctx context.Context, d time.Duration) error
-	Log   *slog.Logger // nil: slog.Default
+	// Motion, when set, is called for each motion of the robot before it counts: it takes the time
+	// of a real one, or fails, and returns early with the error of ctx. A *sense.Error is what the initiator
+	// gets.
+	Motion func(ctx context.Context, m Motion) error
+	Log    *slog.Logger // nil: slog.Default
 }
+
+// Motion is something that the robot does.
+type Motion struct {
+	Kind     MotionKind
+	From, To Place         // of a MotionMove; To of a MotionPosition
+	Barcode  string        // of what is moved
+	Time     time.Duration // that a real robot of the model takes
+}
+
+// MotionKind is a kind of motion.
+type MotionKind uint8
+
+// Kinds of motion.
+const (
+	MotionMove     MotionKind = iota // a cartridge from one place to another
+	MotionPosition                   // the picker, to a place
+	MotionScan                       // a look at barcodes
+)
 
 // DriveConfig is a drive as it is configured.
 type DriveConfig struct {

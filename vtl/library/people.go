@@ -206,7 +206,7 @@ func (l *Library) Export(ctx context.Context, barcode string) error {
 // inventory with what is stored: cartridges that were copied there by hand go to the vault.
 func (l *Library) Scan(ctx context.Context) error {
 	return l.asPeople(ctx, func() (Event, error) {
-		if err := l.delay(ctx, l.cfg.Model.Timing.Scan); err != nil {
+		if err := l.motion(ctx, Motion{Kind: MotionScan, Time: l.cfg.Model.Timing.Scan}); err != nil {
 			return Event{}, err
 		}
 		return Changed, l.reconcile()
@@ -218,9 +218,8 @@ func (l *Library) Scan(ctx context.Context) error {
 func (l *Library) Initialize(ctx context.Context, n int) error {
 	return l.asPeople(ctx, func() (e Event, err error) {
 		elements := len(l.inv.slots) + len(l.inv.mailslots) + len(l.inv.bays)
-		if t := l.cfg.Model.Timing.Scan; elements > 0 {
-			err = l.delay(ctx, time.Duration(float64(t)*float64(n)/float64(elements)))
-		}
+		whole := float64(l.cfg.Model.Timing.Scan)
+		err = l.motion(ctx, Motion{Kind: MotionScan, Time: time.Duration(whole * float64(n) / float64(max(1, elements)))})
 		if err == nil && l.inv.missing > 0 {
 			err = l.reconcile()
 		}

@@ -113,9 +113,11 @@ func (l *Library) carry(ctx context.Context, steps []step) error {
 		}
 		out = append(out, s)
 	}
-	if err := l.delay(ctx, l.cfg.Model.Timing.Move); err != nil {
-		l.putBack(out)
-		return err
+	for _, s := range steps {
+		if err := l.motion(ctx, Motion{MotionMove, s.from, s.to, s.c.rec.Barcode, l.cfg.Model.Timing.Move}); err != nil {
+			l.putBack(out)
+			return err
+		}
 	}
 	ch := change{}
 	for _, s := range steps {
@@ -202,12 +204,12 @@ func (l *Library) insert(c *cartridge, p Place) {
 	}
 }
 
-// delay takes the time of a real robot.
-func (l *Library) delay(ctx context.Context, d time.Duration) error {
-	if l.cfg.Delay == nil || d <= 0 {
+// motion has the robot move.
+func (l *Library) motion(ctx context.Context, m Motion) error {
+	if l.cfg.Motion == nil {
 		return nil
 	}
-	return l.cfg.Delay(ctx, d)
+	return l.cfg.Motion(ctx, m)
 }
 
 // plan is the steps of a move from one place of the library to another. The robot is held. None
@@ -290,5 +292,5 @@ func (l *Library) Position(ctx context.Context, p Place) error {
 	if err := l.inside(p); err != nil {
 		return err
 	}
-	return l.delay(ctx, l.cfg.Model.Timing.Move)
+	return l.motion(ctx, Motion{Kind: MotionPosition, To: p, Time: l.cfg.Model.Timing.Move})
 }

@@ -135,6 +135,10 @@ func failed(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return sense.TaskAborted
 	}
+	var own *sense.Error // of the robot
+	if errors.As(err, &own) && !errors.Is(err, library.ErrUnload) {
+		return own
+	}
 	for _, r := range reasons {
 		if errors.Is(err, r.reason) {
 			e := sense.New(r.key, r.code)
