@@ -178,7 +178,7 @@ func (s *Session) Accept(p *pdu.PDU) error {
 		}
 		return nil
 	}
-	if err := f(s, p); err != nil {
+	if err := f(s, p); err != nil || len(s.gap.waiting) == 0 {
 		return err
 	}
 	return s.resume()
