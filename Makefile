@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo build test deps conformance conformance-sam conformance-tape vm vm-tape vm-image bench bench-allocs logins hostile crash soak fuzz lint race fmt generate clean
+.PHONY: help demo build test deps conformance conformance-sam conformance-tape vm vm-tape vm-image bench bench-tape bench-allocs logins hostile crash crash-tape soak fuzz lint race fmt generate clean
 
 # Time for each fuzz target, flags of the benchmark (BENCH=-h lists them).
 FUZZTIME ?= 60s
@@ -64,6 +64,9 @@ vm-image: ## build the guest of `make vm` into the cache (quick when it is there
 bench: build ## speed, alternating with tgtd (flags: make bench BENCH="-targets -split -h")
 	@go build -o bin/bench ./test/bench && TARGATE=$(TARGATE) bin/bench $(BENCH)
 
+bench-tape: build ## speed of the tape library, alternating with tgtd's tape and with a disk
+	@go build -o bin/bench ./test/bench && TARGATE=bin/targate bin/bench -tape $(BENCH)
+
 bench-allocs: ## 0 allocations for each 4 KiB READ and WRITE
 	@out=$$(go test -count=1 -v -run Alloc ./core/... ./gateway/... ./handlers/...) || { echo "$$out"; exit 1; }; \
 	grep -E '^(---|ok)' <<<"$$out" | grep -v 'no tests to run'; \
@@ -77,7 +80,10 @@ hostile: build ## hostile peers leave the others at no less than half speed
 
 crash: build ## KILLS (500) kill -9 at random instants, and a power loss at every step: nothing is lost or mixed
 	@go test -count=1 -run PowerLoss ./gateway/manage/statedir
-	$(call figure,$(SYSTEM) -timeout 30m ./test/crash -args -kills $(KILLS))
+	$(call figure,$(SYSTEM) -timeout 30m -skip '^TestKillTape' ./test/crash -args -kills $(KILLS))
+
+crash-tape: build ## KILLS (500) kill -9 of a tape library: no filemark, cartridge or place is lost
+	$(call figure,$(SYSTEM) -timeout 60m -run '^TestKillTape' ./test/crash -args -kills $(KILLS))
 
 soak: build ## everything at once for SOAK (10m) from 16 sessions against a model of the medium
 	$(call figure,$(SYSTEM) -timeout 60m ./test/soak -args -duration $(SOAK))

@@ -15,8 +15,13 @@
  * usage: iload [options]
  *   -H host  -p port  -t target  -l lun     where (127.0.0.1, 3260, -, 0)
  *   -o read|write|nop|tur                   what (read)
+ *      tape-read|tape-write                 blocks of a tape, from its beginning on; -n is needed
  *   -b bytes  -q depth  -c connections      block size, depth of each connection
  *   -s seconds                              how long (3)
+ *   -n count                                I/Os of each connection, instead of -s; then what was
+ *                                           written is flushed, and that counts too
+ *   -L                                      each connection has a LUN of its own, from -l on
+ *   -2                                      what is written is half zeros
  *   -S                                      sequential, not random
  *   -R MiB                                  stay in this much of the device (256)
  *   -C cpu                                  pin the client
@@ -43,20 +48,22 @@
 #include <unistd.h>
 
 enum { BHS = 48, MAX_DEPTH = 4096, MAX_CONNS = 64, MAX_IOV = 8192 };
+enum { PATTERN = 1 << 26 };		/* bytes that writes are taken from */
 enum { BURST = 1 << 20, FIRST_BURST = 262144, SEGMENT = 262144 };	/* what we offer */
 enum opcode { NOP_OUT = 0x00, COMMAND = 0x01, LOGIN = 0x03, DATA_OUT = 0x05,
 	NOP_IN = 0x20, RESPONSE = 0x21, LOGIN_RESPONSE = 0x23, DATA_IN = 0x25, R2T = 0x31 };
 enum { IMMEDIATE = 0x40, FINAL = 0x80, WANT_READ = 0x40, WANT_WRITE = 0x20, SIMPLE = 1, STATUS = 1 };
 static const uint32_t NO_TAG = 0xffffffff;
 
-enum work { DO_READ, DO_WRITE, DO_NOP, DO_TUR };
-static const char *const work_names[] = { "read", "write", "nop", "tur" };
+enum work { DO_READ, DO_WRITE, DO_NOP, TAPE_READ, TAPE_WRITE, DO_TUR };
+static const char *const work_names[] = { "read", "write", "nop", "tape-read", "tape-write", "tur" };
 
 static struct {
 	const char *host, *target;
 	int port, lun;
 	enum work work;
-	int bytes, depth, conns, sequential, cpu, server;
+	int bytes, depth, conns, sequential, cpu, server, own_lun, half;
+	uint64_t count;
 	double seconds;
 	uint64_t range;
 } opt = { .host = "127.0.0.1", .target = "", .port = 3260, .bytes = 512, .depth = 1, .conns = 1,
@@ -112,7 +119,10 @@ struct conn {
 	int segment, first_burst, immediate, initial_r2t;	/* agreed with the target */
 	uint64_t slots, next_slot, random;	/* positions of I/Os in the range */
 	uint32_t blocks;			/* per I/O */
-	uint8_t *pattern;			/* what writes carry */
+	int lun;
+	uint8_t *pattern;			/* what writes carry: some of this */
+	uint8_t *data[MAX_DEPTH];		/* of each task, in the pattern */
+	uint64_t submitted;
 	uint64_t started[MAX_DEPTH];		/* by task tag */
 	uint16_t free_tags[MAX_DEPTH];
 	int free_count, in_flight;
@@ -245,7 +255,7 @@ static void command(struct conn *c, uint8_t *h, int flags, uint32_t tag, uint32_
 	memset(h, 0, BHS);
 	h[0] = COMMAND;
 	h[1] = FINAL | SIMPLE | flags;
-	h[9] = opt.lun;
+	h[9] = c->lun;
 	put32(h + 16, tag);
 	put32(h + 20, length);
 	put32(h + 24, c->cmd_sn++);
@@ -288,7 +298,7 @@ static void data_out(struct conn *c, uint8_t *h, uint32_t tag, const uint8_t *tr
 	h[0] = DATA_OUT;
 	h[1] = last ? FINAL : 0;
 	put24(h + 5, n);
-	h[9] = opt.lun;
+	h[9] = c->lun;
 	put32(h + 16, tag);
 	memcpy(h + 20, transfer_tag, 4);
 	put32(h + 28, c->exp_stat_sn);
@@ -309,7 +319,7 @@ static void answer_r2t(struct conn *c, const uint8_t *r2t)
 		uint8_t *h = headers[n / 2];
 		data_out(c, h, get32(r2t + 16), r2t + 20, sn++, off, part, part == left);
 		v[n++] = (struct iovec){ h, BHS };
-		v[n++] = (struct iovec){ c->pattern + off, part };
+		v[n++] = (struct iovec){ c->data[get32(r2t + 16)] + off, part };
 		off += part;
 		left -= part;
 	}
@@ -328,6 +338,9 @@ static void answer_nop(struct conn *c, const uint8_t *in)
 	send_all(c, &v, 1);
 }
 
+static inline int tape(void) { return opt.work == TAPE_READ || opt.work == TAPE_WRITE; }
+static inline int writing(void) { return opt.work == DO_WRITE || opt.work == TAPE_WRITE; }
+
 static inline uint64_t next_position(struct conn *c)
 {
 	if (opt.sequential)
@@ -344,7 +357,7 @@ static void submit(struct conn *c)
 	static __thread struct iovec v[MAX_IOV];
 	static __thread uint8_t headers[MAX_DEPTH][BHS];
 	int n = 0, used = 0;
-	while (!stopping && c->free_count && (int32_t)(c->max_cmd_sn - c->cmd_sn) >= 0 && n + 2 < MAX_IOV) {
+	while (!stopping && c->free_count && (!opt.count || c->submitted < opt.count) && (int32_t)(c->max_cmd_sn - c->cmd_sn) >= 0 && n + 2 < MAX_IOV) {
 		int tag = c->free_tags[--c->free_count];
 		uint8_t *h = headers[used++], cdb[16] = { 0 };
 		int data = 0;
@@ -362,25 +375,33 @@ static void submit(struct conn *c)
 			command(c, h, 0, tag, 0, cdb);
 			break;
 		default:
-			cdb[0] = opt.work == DO_READ ? 0x28 : 0x2a;
-			put32(cdb + 2, next_position(c) * c->blocks);
-			cdb[7] = c->blocks >> 8;
-			cdb[8] = c->blocks;
-			command(c, h, opt.work == DO_READ ? WANT_READ : WANT_WRITE, tag, opt.bytes, cdb);
-			if (opt.work == DO_WRITE && c->immediate) {
+			if (tape()) {
+				cdb[0] = opt.work == TAPE_READ ? 0x08 : 0x0a;
+				put24(cdb + 2, opt.bytes);
+			} else {
+				cdb[0] = opt.work == DO_READ ? 0x28 : 0x2a;
+				put32(cdb + 2, next_position(c) * c->blocks);
+				cdb[7] = c->blocks >> 8;
+				cdb[8] = c->blocks;
+			}
+			command(c, h, writing() ? WANT_WRITE : WANT_READ, tag, opt.bytes, cdb);
+			/* No two blocks of the last 64 MiB are alike: a compressor finds nothing in them. */
+			c->data[tag] = c->pattern + c->submitted * (opt.bytes + 8ull) % (PATTERN - opt.bytes);
+			if (writing() && c->immediate) {
 				data = c->first_burst < c->segment ? c->first_burst : c->segment;
 				if (data > opt.bytes)
 					data = opt.bytes;
 				put24(h + 5, data);
 			}
 		}
+		c->submitted++;
 		/* Headers without data between them lie side by side: one iovec. */
 		if (n && (uint8_t *)v[n - 1].iov_base + v[n - 1].iov_len == h)
 			v[n - 1].iov_len += BHS;
 		else
 			v[n++] = (struct iovec){ h, BHS };
 		if (data)
-			v[n++] = (struct iovec){ c->pattern, data };
+			v[n++] = (struct iovec){ c->data[tag], data };
 		c->started[tag] = now();
 		c->in_flight++;
 	}
@@ -468,6 +489,27 @@ static void receive(struct conn *c)
 		c->off = c->len = 0;
 }
 
+/* Random bytes that all connections share; with -2, every second KiB is zeros. */
+static uint8_t *make_pattern(void)
+{
+	static pthread_mutex_t mu = PTHREAD_MUTEX_INITIALIZER;
+	static uint8_t *all;
+	pthread_mutex_lock(&mu);
+	if (!all) {
+		all = calloc(1, PATTERN);
+		uint64_t x = 88172645463325252ull;
+		for (uint64_t i = 0; writing() && i < PATTERN; i += 8) {
+			x ^= x << 13;
+			x ^= x >> 7;
+			x ^= x << 17;
+			if (!opt.half || !(i >> 10 & 1))
+				memcpy(all + i, &x, 8);
+		}
+	}
+	pthread_mutex_unlock(&mu);
+	return all;
+}
+
 static void *run(void *arg)
 {
 	struct conn *c = arg;
@@ -487,9 +529,14 @@ static void *run(void *arg)
 	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 	login(c);
 
-	const uint8_t test_unit_ready[16] = { 0 }, read_capacity[16] = { 0x25 };
+	const uint8_t test_unit_ready[16] = { 0 }, read_capacity[16] = { 0x25 }, rewind[16] = { 0x01 };
+	const uint8_t filemark[16] = { 0x10, 0, 0, 0, 1 }, synchronize[16] = { 0x35 };
 	uint8_t capacity[8] = { 0 };
 	c->slots = 1;
+	if (tape()) {
+		ask(c, test_unit_ready, 0, NULL);
+		ask(c, rewind, 0, NULL);
+	}
 	if (opt.work == DO_READ || opt.work == DO_WRITE) {
 		ask(c, test_unit_ready, 0, NULL);
 		ask(c, read_capacity, 8, capacity);
@@ -505,19 +552,19 @@ static void *run(void *arg)
 	}
 	c->room = opt.bytes > 65536 ? 1 << 20 : 1 << 18;
 	c->in = malloc(c->room);
-	c->pattern = malloc(opt.bytes + 4);
-	for (int i = 0; i < opt.bytes; i++)
-		c->pattern[i] = i * 7 + c->id;
 	c->random = 88172645463325252ull + c->id * 7919;
+	c->pattern = make_pattern();
 	for (c->free_count = 0; c->free_count < opt.depth; c->free_count++)
 		c->free_tags[c->free_count] = c->free_count;
 
 	pthread_barrier_wait(&start_line);
-	while (!stopping || c->in_flight) {
+	while (c->in_flight || (opt.count ? c->submitted < opt.count : !stopping)) {
 		submit(c);
 		if (c->in_flight)
 			receive(c);
 	}
+	if (opt.count && writing())
+		ask(c, tape() ? filemark : synchronize, 0, NULL);
 	close(c->fd);
 	return NULL;
 }
@@ -549,7 +596,7 @@ static void usage(int pid, uint64_t *ns, uint64_t *switches)
 
 static void options(int argc, char **argv)
 {
-	for (int o; (o = getopt(argc, argv, "H:p:t:l:o:b:q:c:s:SR:C:P:")) != -1;)
+	for (int o; (o = getopt(argc, argv, "H:p:t:l:o:b:q:c:s:n:SL2R:C:P:")) != -1;)
 		switch (o) {
 		case 'H': opt.host = optarg; break;
 		case 'p': opt.port = atoi(optarg); break;
@@ -564,13 +611,16 @@ static void options(int argc, char **argv)
 		case 'q': opt.depth = atoi(optarg); break;
 		case 'c': opt.conns = atoi(optarg); break;
 		case 's': opt.seconds = atof(optarg); break;
+		case 'n': opt.count = strtoull(optarg, NULL, 10); break;
 		case 'S': opt.sequential = 1; break;
+		case 'L': opt.own_lun = 1; break;
+		case '2': opt.half = 1; break;
 		case 'R': opt.range = (uint64_t)atoi(optarg) << 20; break;
 		case 'C': opt.cpu = atoi(optarg); break;
 		case 'P': opt.server = atoi(optarg); break;
 		default: exit(2);
 		}
-	if (opt.depth < 1 || opt.depth > MAX_DEPTH || opt.conns < 1 || opt.conns > MAX_CONNS || opt.bytes < 1)
+	if (opt.bytes >= PATTERN || (tape() && !opt.count) || opt.depth < 1 || opt.depth > MAX_DEPTH || opt.conns < 1 || opt.conns > MAX_CONNS || opt.bytes < 1)
 		die("depth 1 to %d, connections 1 to %d", MAX_DEPTH, MAX_CONNS);
 }
 
@@ -583,6 +633,7 @@ int main(int argc, char **argv)
 	for (int i = 0; i < opt.conns; i++) {
 		conns[i] = calloc(1, sizeof *conns[i]);
 		conns[i]->id = i;
+		conns[i]->lun = opt.lun + (opt.own_lun ? i : 0);
 		pthread_create(&threads[i], NULL, run, conns[i]);
 	}
 	pthread_barrier_wait(&start_line);
@@ -591,8 +642,11 @@ int main(int argc, char **argv)
 		usage(opt.server, &server0, &switches0);
 	usage(getpid(), &client0, &unused);
 	uint64_t begin = now();
+	for (int i = 0; opt.count && i < opt.conns; i++)
+		pthread_join(threads[i], NULL);
 	struct timespec pause = { (time_t)opt.seconds, (long)((opt.seconds - (time_t)opt.seconds) * 1e9) };
-	nanosleep(&pause, NULL);
+	if (!opt.count)
+		nanosleep(&pause, NULL);
 	if (opt.server)
 		usage(opt.server, &server1, &switches1);
 	usage(getpid(), &client1, &unused);
@@ -602,7 +656,8 @@ int main(int argc, char **argv)
 	static uint64_t histogram[BUCKETS];
 	uint64_t count = 0, errors = 0, slowest = 0, seen = 0;
 	for (int i = 0; i < opt.conns; i++) {
-		pthread_join(threads[i], NULL);
+		if (!opt.count)
+			pthread_join(threads[i], NULL);
 		count += conns[i]->count;
 		errors += conns[i]->errors;
 		if (conns[i]->slowest > slowest)

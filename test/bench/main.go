@@ -38,16 +38,17 @@ func main() {
 const defaultServers = "file,mem,tgtd"
 
 type options struct {
-	smoke, split, targets bool
-	rounds                int
-	seconds               float64
-	servers, only, json   string
-	against               string
+	smoke, split, targets, tape bool
+	rounds                      int
+	seconds                     float64
+	servers, only, json         string
+	against                     string
 }
 
 func run(ctx context.Context) error {
 	var o options
 	flag.BoolVar(&o.smoke, "smoke", false, "a few short rows: does it work at all; no verdict on speed")
+	flag.BoolVar(&o.tape, "tape", false, "the tape library instead of disks (-smoke and -rounds count there, too)")
 	flag.BoolVar(&o.split, "split", false, "server and client on different cores")
 	flag.BoolVar(&o.targets, "targets", false, "only the rows that have a target")
 	flag.IntVar(&o.rounds, "rounds", 5, "alternating rounds for each row")
@@ -65,6 +66,9 @@ func run(ctx context.Context) error {
 	}
 	if o.against != "" && o.servers == defaultServers {
 		o.servers = "file,mem"
+	}
+	if o.tape {
+		return runTape(ctx, o)
 	}
 	only, err := regexp.Compile(o.only)
 	if err != nil {
