@@ -100,7 +100,7 @@ func (h *host) ready() {
 		switch {
 		case r.Status == 0:
 			return
-		case r.Key() == 6, r.Key() == 2 && r.Code() == 0x0401:
+		case r.Key() == 6, r.Key() == 2 && (r.Code() == 0x0401 || r.Code() == 0x0407): // what is immediate may go on
 		default:
 			h.t.Fatalf("the drive does not become ready: %s", outcome(r))
 		}

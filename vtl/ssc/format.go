@@ -88,6 +88,7 @@ func (d *Drive) renew(c *core.Command, op *operation, f func(medium.Medium) erro
 		if err := d.move(ctx, Move{Kind: MoveFormat, To: 1}, progress); err != nil {
 			return err
 		}
+		recorded := d.recorded(m)
 		if err := f(m.medium); err != nil {
 			return d.failed(err, true)
 		}
@@ -96,6 +97,7 @@ func (d *Drive) renew(c *core.Command, op *operation, f func(medium.Medium) erro
 		d.moveTo(0, 0)
 		d.mu.Lock()
 		m.dirty, m.overwrite = false, overwriteNone
+		m.usage.carried, m.usage.stored0 = recorded, m.stored()
 		m.warned, m.forewarned = [medium.MaxPartitions]bool{}, [medium.MaxPartitions]bool{}
 		d.partitioning = m.partitioning()
 		d.mu.Unlock()

@@ -96,12 +96,13 @@ func (d *Drive) sequentialLog(*core.Command) []spc.LogParam {
 
 func megabytes(n int64) uint64 { return uint64(max(0, n)) / 1e6 }
 
-// recorded is how many bytes m holds more, after compression, than when it was loaded.
+// recorded is how many bytes m holds more, after compression, than when it was loaded, and what it held
+// before it was made blank.
 func (d *Drive) recorded(m *mount) uint64 {
 	if now := m.stored(); now > m.usage.stored0 {
-		return now - m.usage.stored0
+		return m.usage.carried + now - m.usage.stored0
 	}
-	return 0
+	return m.usage.carried
 }
 
 // deviceLog is the Device Statistics log page (SSC-5, 8.2.4): what was counted since the drive was made.

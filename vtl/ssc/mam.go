@@ -261,7 +261,8 @@ func (m *mount) hostBytes() int {
 // usage is what the memory of a loaded medium needs to know of its use.
 type usage struct {
 	written0, read0 uint64 // Stats.BytesWritten and BytesRead when it was loaded
-	stored0         uint64 // medium.Partition.Stored, of all partitions, when it was loaded
+	stored0         uint64 // medium.Partition.Stored, of all partitions, when it was loaded or made blank
+	carried         uint64 // what was recorded between the two
 	// changed: the volume change reference is another one than any that was read.
 	changed bool
 	marks   [medium.MaxPartitions]marks
