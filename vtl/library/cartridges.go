@@ -1,11 +1,15 @@
 package library
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/targate/targate/vtl/personality"
@@ -32,29 +36,55 @@ func (l *Library) Create(ctx context.Context, barcodes string, o CreateOptions) 
 	if err != nil {
 		return nil, err
 	}
-	err = l.asPeople(ctx, func() (Event, error) {
-		if o.To != (Place{}) && o.To != InVault {
-			if len(list) > 1 {
-				return Event{}, fmt.Errorf("%w: %d cartridges at one place", ErrInvalid, len(list))
+	if o.To != (Place{}) && o.To != InVault && len(list) > 1 {
+		return nil, fmt.Errorf("%w: %d cartridges at one place", ErrInvalid, len(list))
+	}
+	if err := l.allNew(list); err != nil {
+		return nil, err
+	}
+	for some := range slices.Chunk(list, createAtOnce) { // in between, others have the robot
+		err = l.asPeople(ctx, func() (e Event, err error) {
+			if o.To != (Place{}) && o.To != InVault {
+				if _, err := l.handPlace(o.To); err != nil {
+					return e, err
+				}
 			}
-			if _, err := l.handPlace(o.To); err != nil {
-				return Event{}, err
+			created, err := l.create(some, o)
+			for _, c := range created {
+				made = append(made, c.status())
+				if e == (Event{}) {
+					e = handEvent(c.rec.Place)
+				}
 			}
-		}
-		created, err := l.create(list, o)
-		e := Event{}
-		for _, c := range created {
-			made = append(made, c.status())
-			if e == (Event{}) {
-				e = handEvent(c.rec.Place)
+			if err != nil && e != (Event{}) {
+				l.tell(e)
 			}
+			return e, err
+		})
+		if err != nil {
+			break
 		}
-		if err != nil && e != (Event{}) {
-			l.tell(e)
-		}
-		return e, err
-	})
+	}
 	return made, err
+}
+
+// createAtOnce is how many cartridges are made while the robot waits, inParallel how many of them at a
+// time: most of it is waiting for the disk.
+const (
+	createAtOnce = 256
+	inParallel   = 8
+)
+
+// allNew refuses barcodes that there are.
+func (l *Library) allNew(barcodes []string) error {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	for _, b := range barcodes {
+		if l.inv.byBarcode[b] != nil {
+			return fmt.Errorf("%s: %w", b, ErrExists)
+		}
+	}
+	return nil
 }
 
 // create makes blank cartridges. The robot is held, or nobody else has the library yet.
@@ -78,18 +108,14 @@ func (l *Library) create(barcodes []string, o CreateOptions) ([]*cartridge, erro
 	if err := l.write(b); err != nil {
 		return nil, err
 	}
-	var failed error
+	stored, failed := l.fillPool(list, o.Capacity)
 	ch := change{}
 	for i, c := range list {
-		if failed == nil && !c.media.Cleaning {
-			failed = l.cfg.Pool.Create(Stored{ID: c.id, Barcode: c.rec.Barcode, Media: c.media, WORM: c.rec.WORM, Capacity: o.Capacity, Created: c.rec.Created})
-		}
-		if failed != nil {
+		if stored[i] {
+			ch.edit(c)
+		} else {
 			ch[c] = nil
-			continue
 		}
-		ch.edit(c)
-		list[i] = c
 	}
 	if err := l.commit(ch); err != nil {
 		return nil, errors.Join(failed, err, l.uncreate(list))
@@ -101,6 +127,38 @@ func (l *Library) create(barcodes []string, o CreateOptions) ([]*cartridge, erro
 		}
 	}
 	return made, failed
+}
+
+// fillPool stores cartridges, and says which; after an error not all.
+func (l *Library) fillPool(list []*cartridge, capacity int64) (stored []bool, err error) {
+	stored = make([]bool, len(list))
+	var (
+		next atomic.Int64
+		stop atomic.Bool
+		mu   sync.Mutex // guards err
+		wg   sync.WaitGroup
+	)
+	for range min(inParallel, len(list)) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(list) && !stop.Load(); i = int(next.Add(1)) - 1 {
+				c := list[i]
+				if !c.media.Cleaning {
+					e := l.cfg.Pool.Create(Stored{ID: c.id, Barcode: c.rec.Barcode, Media: c.media, WORM: c.rec.WORM,
+						Capacity: capacity, Created: c.rec.Created})
+					if e != nil {
+						stop.Store(true)
+						mu.Lock()
+						err = cmp.Or(err, e)
+						mu.Unlock()
+						return
+					}
+				}
+				stored[i] = true
+			}
+		})
+	}
+	wg.Wait()
+	return stored, err
 }
 
 // uncreate removes from the pool what nobody will know of.

@@ -163,12 +163,12 @@ func (o operation) want(m *model) error {
 		m.at[o.Barcode], m.home[o.Barcode] = o.A, Place{}
 	case "create":
 		switch {
+		case known:
+			return ErrExists
 		case !m.inside(o.A) || o.A.Kind == Drive:
 			return ErrNoElement
 		case m.held(o.A) != "":
 			return ErrFull
-		case known:
-			return ErrExists
 		}
 		m.at[o.Barcode], m.home[o.Barcode] = o.A, Place{}
 	case "delete", "label":
