@@ -6,5 +6,5 @@ package medium
 // is taken to wait always.
 type Prompter interface {
 	PromptRead(p int, object uint64) bool
-	PromptWrite(p int, n int) bool // a block of n bytes
+	PromptWrite(p int, at uint64, n int) bool // a block of n bytes as object at
 }

@@ -108,6 +108,7 @@ func New(cfg Config) (*Drive, error) {
 		cfg.Motion = Still{}
 	}
 	d := &Drive{model: cfg.Model, cfg: cfg, log: cfg.Log, tape: make(chan struct{}, 1), prevent: map[uint32]bool{}}
+	d.settings.bufferedMode.Store(defaultBufferedMode)
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	var err error
 	if d.Device, err = spc.NewDevice(d.primary()); err != nil {

@@ -249,7 +249,15 @@ func show(code byte, data []byte) string {
 		}
 		return senseText(e)
 	}
-	return strings.ReplaceAll(hex.EncodeToString(data), "00", ".") // zeros are what there is most of
+	var b strings.Builder
+	for _, x := range data {
+		if x == 0 { // what there is most of
+			b.WriteByte('.')
+		} else {
+			fmt.Fprintf(&b, "%02x", x)
+		}
+	}
+	return b.String()
 }
 
 // names are the runs of words of the same block, "#3*512", "~3*512" with the last byte first.

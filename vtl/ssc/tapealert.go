@@ -135,6 +135,9 @@ func (d *Drive) RequireCleaning() {
 
 // noteOutcome raises the flags of err, which ended a command.
 func (d *Drive) noteOutcome(err error) {
+	if err == nil {
+		return // before e costs an allocation
+	}
 	var e *sense.Error
 	if !errors.As(err, &e) {
 		return

@@ -247,7 +247,7 @@ func (d *Drive) prompt(n int) bool {
 	case !ok:
 		return false
 	case n > 0:
-		return q.PromptWrite(m.partition, n)
+		return q.PromptWrite(m.partition, m.object, n)
 	}
 	return q.PromptRead(m.partition, m.object)
 }
