@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -126,9 +127,10 @@ func unseal(b []byte, v any) error {
 
 // openStore opens the inventory file, or makes an empty one.
 func openStore(path string) (*store, error) {
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		if err := makeStore(path); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
 	}
 	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: lockWait, FreelistType: bolt.FreelistMapType})
 	if errors.Is(err, bolterrors.ErrTimeout) {
@@ -137,21 +139,37 @@ func openStore(path string) (*store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	return &store{db}, nil
+}
+
+// makeStore makes an empty inventory file. A crash leaves none, or a whole one.
+func makeStore(path string) error {
+	dir, tmp := filepath.Dir(path), path+".new"
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	db, err := bolt.Open(tmp, 0o600, &bolt.Options{Timeout: lockWait})
+	if err != nil {
+		return err
+	}
 	err = db.Update(func(tx *bolt.Tx) error {
 		for _, name := range [][]byte{libraryBucket, drivesBucket, cartridgeBucket} {
-			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+			if _, err := tx.CreateBucket(name); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	if err == nil {
-		err = syncDir(dir)
+	if err = errors.Join(err, db.Close()); err != nil {
+		return err
 	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), db.Close())
+	if err := os.Rename(tmp, path); err != nil {
+		return err
 	}
-	return &store{db}, nil
+	return syncDir(dir)
 }
 
 // syncDir makes the names in dir durable.
@@ -177,6 +195,11 @@ type saved struct {
 func (s *store) load() (*saved, error) {
 	all := &saved{drives: map[int]driveRecord{}, cartridges: map[string]cartridgeRecord{}}
 	err := s.db.View(func(tx *bolt.Tx) error {
+		for _, name := range [][]byte{libraryBucket, drivesBucket, cartridgeBucket} {
+			if tx.Bucket(name) == nil {
+				return fmt.Errorf("there is no bucket %q: this is no inventory", name)
+			}
+		}
 		if b := tx.Bucket(libraryBucket).Get(libraryKey); b != nil {
 			all.library = &libraryRecord{}
 			if err := unseal(b, all.library); err != nil {

@@ -87,3 +87,30 @@ func TestDamagedFile(t *testing.T) {
 		t.Error("what is no inventory was opened")
 	}
 }
+
+// A crash while the file is made, and a file that is another's.
+func TestNewFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state", "inventory")
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path+".new", []byte("cut off"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := openStore(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all, err := s.load(); err != nil || all.library != nil {
+		t.Errorf("%+v, %v", all, err)
+	}
+	if err := s.db.Update(func(tx *bolt.Tx) error { return tx.DeleteBucket(drivesBucket) }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.load(); err == nil {
+		t.Error("a file without drives was read")
+	}
+	if err := s.close(); err != nil {
+		t.Fatal(err)
+	}
+}
