@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +12,8 @@ import (
 
 	"github.com/targate/targate/test/daemon"
 	"github.com/targate/targate/test/initiator"
+	"github.com/targate/targate/vtl/cartridge"
+	"github.com/targate/targate/vtl/medium"
 )
 
 const iqnLib = "iqn.2026-11.org.targate:lib0"
@@ -267,6 +270,13 @@ change target iqn.2026-11.org.targate:view: group readers luns +3 lib0-drive3 re
 		t.Error(out)
 	}
 
+	if err := d.Write(strings.Replace(more, "slots: 8", "slots: 8\n    retention: {age: 1d, generations: 2}", 1)); err != nil {
+		t.Fatal(err)
+	}
+	if out, errs, code := program(t, dir, "apply", d.Config); code != exitOK || out != "change library lib0: retention 24h0m0s, 2 generations\n" {
+		t.Errorf("apply: exit code %d %s%s", code, out, errs)
+	}
+
 	// What cannot go says why; the empty can.
 	if err := d.Write(oneLibrary); err != nil {
 		t.Fatal(err)
@@ -465,6 +475,65 @@ func TestGenerations(t *testing.T) {
 	}
 	if out, errs, code := typed(t, dir, "tape fsck TG0001L8 -o json"); code != exitFailure || !strings.Contains(out, `"cartridge": "TG0001L8"`) {
 		t.Errorf("fsck of a damaged cartridge: exit code %d\n%s%s", code, out, errs)
+	}
+}
+
+// TestEncryptedTape looks into a cartridge that a drive has encrypted.
+func TestEncryptedTape(t *testing.T) {
+	dir := t.TempDir()
+	key := &medium.Key{AES: [32]byte(bytes.Repeat([]byte{0xa5}, 32))}
+	for name, text := range map[string]string{"right": strings.Repeat("a5", 32) + "\nmy key\n", "wrong": strings.Repeat("5a", 32), "short": "a5\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := filepath.Join(dir, "TG0001L8")
+	if _, err := cartridge.Create(path, cartridge.Identity{Barcode: "TG0001L8", Type: "LTO-8", Capacity: 1 << 30}, cartridge.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	m, err := cartridge.Open(path, cartridge.Options{})
+	if err == nil {
+		err = errors.Join(m.Write(0, 0, []byte("a secret"), medium.Recording{Key: key}), m.WriteFilemarks(0, 1, 1), m.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		line string
+		code int
+		out  string
+	}{
+		{"tape ls ./TG0001L8", exitOK, "encrypted"},
+		{"tape cat ./TG0001L8 0", exitFailure, "there is no key"},
+		{"tape cat ./TG0001L8 0 --key-file wrong", exitFailure, "another key"},
+		{"tape cat ./TG0001L8 0 --key-file short", exitUsage, "64 hexadecimal digits"},
+		{"tape cat ./TG0001L8 0 --key-file absent", exitNotFound, "absent"},
+		{"tape cat ./TG0001L8 0 --key-file right", exitOK, "a secret"},
+		{"tape export-image ./TG0001L8 x.tap", exitFailure, "there is no key"},
+		{"tape export-image ./TG0001L8 x.tap --key-file right", exitOK, "1 blocks"},
+	} {
+		out, errs, code := typed(t, dir, c.line)
+		if code != c.code || !strings.Contains(out+errs, c.out) {
+			t.Errorf("%s: exit code %d, want %d and %q\nstdout %s\nstderr %s", c.line, code, c.code, c.out, out, errs)
+		}
+	}
+}
+
+// TestProgress draws a bar.
+func TestProgress(t *testing.T) {
+	p := newProgress(os.Stderr, "exporting", 4<<20, human)
+	if got, want := p.line(1<<20, ""), "exporting [#######-----------------------] 1 MiB of 4 MiB"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got, want := p.line(9<<20, "x"), "exporting [##############################] 9 MiB of 4 MiB x"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	var b bytes.Buffer
+	p = newProgress(&b, "looking", 0, countUnit)
+	p.set(3, "files")
+	p.end()
+	if got := p.line(3, "files"); got != "looking 3 files" || b.Len() != 0 {
+		t.Errorf("%q, and %q where no terminal is", got, b.String())
 	}
 }
 

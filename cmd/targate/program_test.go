@@ -141,6 +141,7 @@ func TestExitCodes(t *testing.T) {
 	write("good.yaml", "version: 1\niscsi: {portals: ['127.0.0.1:3260']}\n")
 	write("bad.yaml", "version: 1\niscsi: {portals: ['127.0.0.1:3260']}\ndevces: []\n")
 	write("missing.yaml", "version: 1\niscsi: {portals: ['127.0.0.1:3260']}\ndevices: [{name: a, handler: file, path: ./absent}]\n")
+	write("library.yaml", "version: 1\niscsi: {portals: ['127.0.0.1:3260']}\nlibraries: [{name: l, model: generic, path: ./good.yaml, drives: [ibm-ult3580-td8]}]\n")
 	for _, c := range []struct {
 		args   string
 		code   int
@@ -160,6 +161,8 @@ func TestExitCodes(t *testing.T) {
 		{"serve", exitUsage, "", "targate: required flag"},
 		{"serve --config bad.yaml", exitFailure, "", "bad.yaml:3:1: "},
 		{"serve --config missing.yaml", exitFailure, "", "missing.yaml:3:18: device a: "},
+		{"check library.yaml", exitOK, "", ""},
+		{"serve --config library.yaml", exitFailure, "", "library.yaml:3:45: library l: "},
 		{"serve --config absent.yaml", exitNotFound, "", "targate: open absent.yaml"},
 		{"serve --config good.yaml --log-level loud", exitUsage, "", "targate: --log-level"},
 		{"status", exitNotFound, "", "targate: no server was found"},

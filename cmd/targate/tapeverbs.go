@@ -288,7 +288,7 @@ func viewRows(w io.Writer, v tapeView) {
 type keyFlag struct{ file string }
 
 func (k *keyFlag) add(c *cobra.Command) {
-	c.Flags().StringVar(&k.file, "key-file", "", "the `FILE` that holds the key of encrypted blocks: 64 hexadecimal digits")
+	c.Flags().StringVar(&k.file, "key-file", "", "the `FILE` whose first line is the key of encrypted blocks: 64 hexadecimal digits")
 }
 
 func (k *keyFlag) key() (*medium.Key, error) {
@@ -299,9 +299,10 @@ func (k *keyFlag) key() (*medium.Key, error) {
 	if err != nil {
 		return nil, fileError(err)
 	}
-	key, err := hex.DecodeString(strings.TrimSpace(string(b)))
+	line, _, _ := strings.Cut(string(b), "\n") // stenc has a description behind it
+	key, err := hex.DecodeString(strings.TrimSpace(line))
 	if err != nil || len(key) != 32 {
-		return nil, failf(exitUsage, "%s does not hold 64 hexadecimal digits", k.file)
+		return nil, failf(exitUsage, "%s does not begin with a line of 64 hexadecimal digits", k.file)
 	}
 	return &medium.Key{AES: [32]byte(key)}, nil
 }
