@@ -126,15 +126,10 @@ func (c *fileCache) close() {
 const maxTableBytes = 16 << 20
 
 // tableCache has tables of sealed segments. It is under Cartridge.mu, but for load.
-type tableCache struct{ tables *lru[tableKey, table] }
-
-type tableKey struct {
-	seg *segment
-	i   int
-}
+type tableCache struct{ tables *lru[piece, table] }
 
 func newTableCache() *tableCache {
-	return &tableCache{newLRU[tableKey, table](maxTableBytes)}
+	return &tableCache{newLRU[piece, table](maxTableBytes)}
 }
 
 // of is the table of x, if it is in memory.
@@ -142,7 +137,7 @@ func (c *tableCache) of(x piece) (table, bool) {
 	if x.seg.tables != nil {
 		return x.seg.tables[x.i].table, true
 	}
-	return c.tables.get(tableKey{x.seg, x.i})
+	return c.tables.get(x)
 }
 
 // load reads it.
@@ -170,7 +165,7 @@ func (c *tableCache) load(m *Cartridge, x piece) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	c.tables.put(tableKey{x.seg, x.i}, t, len(b))
+	c.tables.put(x, t, len(b))
 	return nil
 }
 

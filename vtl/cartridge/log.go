@@ -83,6 +83,12 @@ func classify(err error) error {
 // append writes a record, and has apply take it into what is known, under mu. When it fails
 // the log is as it was.
 func (m *Cartridge) append(h header, meta []byte, body [][]byte, apply func(h *header, seg *segment, off int64)) error {
+	return m.appendLate(h, meta, body, nil, apply)
+}
+
+// appendLate is append for a meta that finish completes, without changing its length, when the
+// body is written.
+func (m *Cartridge) appendLate(h header, meta []byte, body [][]byte, finish func(), apply func(h *header, seg *segment, off int64)) error {
 	w := &m.w
 	if err := m.prepare(); err != nil {
 		return classify(err)
@@ -98,8 +104,16 @@ func (m *Cartridge) append(h header, meta []byte, body [][]byte, apply func(h *h
 	m.mu.Lock()
 	h.number, h.committed = m.last+1, m.committed
 	m.mu.Unlock()
-	bufs := append([][]byte{h.appendTo(nil, s.salt, meta)}, body...)
-	if err := w.file.WriteV(bufs, s.end); err != nil {
+	var err error
+	if finish != nil {
+		err = w.file.WriteV(body, s.end+int64(headerLen+len(meta)))
+		finish()
+		body = nil
+	}
+	if err == nil {
+		err = w.file.WriteV(append([][]byte{h.appendTo(nil, s.salt, meta)}, body...), s.end)
+	}
+	if err != nil {
 		_ = w.file.Truncate(s.end) // what is behind the end does not count
 		return classify(err)
 	}

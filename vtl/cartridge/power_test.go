@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -65,14 +66,14 @@ func powerLoss(t *testing.T, seed uint64) {
 	var mu sync.Mutex
 	var crashes []crash
 	r := rand.New(rand.NewPCG(seed, 2))
-	step := 0
+	var step atomic.Int64
 	cut := func() {
 		mu.Lock()
 		defer mu.Unlock()
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		for _, l := range []simfs.Loss{simfs.All, simfs.None, simfs.Chance, simfs.Chance} {
-			crashes = append(crashes, crash{fs.Crash(l, r), p.acknowledged, len(p.history) - 1, step, l})
+			crashes = append(crashes, crash{fs.Crash(l, r), p.acknowledged, len(p.history) - 1, int(step.Load()), l})
 		}
 	}
 	fs.BeforeSync = cut
@@ -86,15 +87,15 @@ func powerLoss(t *testing.T, seed uint64) {
 		}
 	}
 	for range 150 {
-		step++
+		n := step.Add(1)
 		if err := p.step(); err != nil {
 			t.Fatal(err)
 		}
-		if step%10 == 0 {
+		if n%10 == 0 {
 			cut()
 			verify()
 		}
-		if step%40 == 0 {
+		if n%40 == 0 {
 			if err := p.m.Close(); err != nil {
 				t.Fatal(err)
 			}

@@ -29,9 +29,6 @@ type state struct {
 	parts      [medium.MaxPartitions]partition
 }
 
-// maxState bounds an encoded state.
-const maxState = 1 << 10
-
 func (s *state) appendTo(b []byte) []byte {
 	b = binary.AppendUvarint(b, s.generation)
 	b = binary.AppendUvarint(b, s.released)

@@ -67,10 +67,6 @@ func (m *Cartridge) Write(p int, at uint64, block []byte, r medium.Recording) er
 	if err := checkKey(r.Key); err != nil {
 		return err
 	}
-	crc := r.CRC
-	if !r.HasCRC {
-		crc = crc32.Checksum(block, castagnoli)
-	}
 	m.wmu.Lock()
 	defer m.wmu.Unlock()
 	if err := m.place(p, at); err != nil {
@@ -87,7 +83,11 @@ func (m *Cartridge) Write(p int, at uint64, block []byte, r medium.Recording) er
 		c = m.opt.Compression.codec()
 	}
 	if r.Key == nil && len(block) >= directBlock && (c == plain || m.looksIncompressible(block)) {
-		return m.writeDirect(p, at, block, crc)
+		return m.writeDirect(p, at, block, r)
+	}
+	crc := r.CRC
+	if !r.HasCRC {
+		crc = crc32.Checksum(block, castagnoli)
 	}
 	return m.enqueue(p, len(block), 1, func(f *frame) bool {
 		if f.blocks == 0 {
@@ -216,8 +216,9 @@ func (m *Cartridge) generation(g beginning) error {
 	})
 }
 
-// writeDirect writes a block from where it is, as a frame of its own.
-func (m *Cartridge) writeDirect(p int, at uint64, block []byte, crc uint32) error {
+// writeDirect writes a block from where it is, as a frame of its own. Its checksum is computed
+// while it is being written, since that takes a fifth of the time of a write to the page cache.
+func (m *Cartridge) writeDirect(p int, at uint64, block []byte, r medium.Recording) error {
 	if err := m.drain(); err != nil {
 		return err
 	}
@@ -225,9 +226,31 @@ func (m *Cartridge) writeDirect(p int, at uint64, block []byte, crc uint32) erro
 	c := content{first: at, marks: m.state.parts[p].filemarks}
 	m.mu.Unlock()
 	c.add(len(block), 1)
-	c.crcs = []uint32{crc}
+	c.crcs = []uint32{r.CRC}
 	h := header{kind: frameRecord, partition: p, data: len(block)}
-	return m.append(h, c.appendTo(nil), [][]byte{block}, func(h *header, s *segment, off int64) {
+	meta := c.appendTo(nil)
+	var late func()
+	if !r.HasCRC {
+		sum := make(chan uint32, 1)
+		go func() { sum <- crc32.Checksum(block, castagnoli) }()
+		late = func() {
+			c.crcs[0] = <-sum
+			le.PutUint32(meta[len(meta)-4:], c.crcs[0])
+		}
+		// The block is the caller's again when Write returns.
+		defer func() {
+			if late != nil {
+				<-sum
+			}
+		}()
+	}
+	finish := func() {
+		if late != nil {
+			late()
+			late = nil
+		}
+	}
+	return m.appendLate(h, meta, [][]byte{block}, finish, func(h *header, s *segment, off int64) {
 		m.take(h, &c, s, off)
 		m.state = m.log
 	})
