@@ -71,29 +71,29 @@ type Drive struct {
 	InquiryTail Template `yaml:"inquiry_tail"`
 	// VPD are vendor specific pages, whole, without their 4-byte header.
 	VPD        map[uint8]Template `yaml:"vpd"`
-	Densities  []Density          `yaml:"-"` // those that DensityIDs name
-	DensityIDs []string           `yaml:"densities"`
-	Supports   []Support          `yaml:"supports"`
+	Densities  []Density          `yaml:"-"`         // those that DensityIDs name
+	DensityIDs []string           `yaml:"densities"` // ids of each density that it reads or writes
+	Supports   []Support          `yaml:"supports"`  // the kinds of cartridges; its own one first
 	// PlainMediumType: MEDIUM TYPE is 00h, and 01h of WORM media, whatever cartridge it is (HP).
 	PlainMediumType bool   `yaml:"plain_medium_type"`
-	MinBlock        uint32 `yaml:"min_block"`
-	MaxBlock        uint32 `yaml:"max_block"`
-	Granularity     uint8  `yaml:"granularity"`
-	Buffer          int64  `yaml:"buffer"` // bytes of the drive's buffer
+	MinBlock        uint32 `yaml:"min_block"`   // bytes
+	MaxBlock        uint32 `yaml:"max_block"`   // bytes
+	Granularity     uint8  `yaml:"granularity"` // blocks have multiples of 2 to this power of bytes
+	Buffer          int64  `yaml:"buffer"`      // bytes of the drive's buffer
 	Compression     bool   `yaml:"compression"`
 	Encryption      bool   `yaml:"encryption"`
 	// Protection: methods of logical block protection (SSC-5, 8.3.9): 1 Reed-Solomon, 2 CRC32C.
 	Protection []uint8 `yaml:"protection"`
 	// CRCLittleEndian: CRC32C of logical block protection is stored least significant byte first.
 	CRCLittleEndian bool  `yaml:"crc_little_endian"`
-	Partitions      int   `yaml:"partitions"`
-	AppendOnly      bool  `yaml:"append_only"`
-	RAO             bool  `yaml:"rao"`
+	Partitions      int   `yaml:"partitions"`    // the most that it makes
+	AppendOnly      bool  `yaml:"append_only"`   // append-only mode, and ALLOW OVERWRITE
+	RAO             bool  `yaml:"rao"`           // recommended access order
 	Display         bool  `yaml:"display"`       // LOAD DISPLAY
 	EarlyWarning    int64 `yaml:"early_warning"` // bytes before the end of a partition
-	// ModePages are vendor specific pages, whole but for their header: "25" or "25/00".
+	// ModePages are vendor specific pages, whole but for their header: "25" or "25/01".
 	ModePages map[string]Bytes  `yaml:"mode_pages"`
-	LogPages  []uint8           `yaml:"log_pages"` // of those that are implemented, which it has; empty: all
+	LogPages  []uint8           `yaml:"log_pages"` // of those that are implemented, which it has; empty: all that are not vendor specific
 	Timeouts  map[string]uint32 `yaml:"timeouts"`  // seconds, by the name of the command row
 	Timing    Timing            `yaml:"timing"`
 }
