@@ -42,17 +42,19 @@ var steps = []step{
 	{"modules tidy", time.Minute, commands([]string{"go", "mod", "tidy", "-diff"})},
 	{"generated files fresh", 3 * time.Minute, generated},
 	{"unit tests, race detector", 12 * time.Minute, goTest("-race", "./...")},
-	{"unit tests, invariants", 10 * time.Minute, goTest("-tags", "invariants", "./core/...", "./gateway/...", "./handlers/...")},
+	{"unit tests, invariants", 10 * time.Minute, goTest("-tags", "invariants", "./core/...", "./gateway/...", "./handlers/...", "./vtl/...")},
 	{"allocations", 5 * time.Minute, commands([]string{"make", "bench-allocs"})},
 	{"build", 5 * time.Minute, commands([]string{"make", "build", "vm-image"})},
 	{"real clients", 15 * time.Minute, goTest("-count=1", "-tags", "system", "-timeout", "14m", "./test/conformance/...", "./test/initiator/...")},
 	{"SAM over the wire, race detector and invariants", 8 * time.Minute, built("race invariants", "-timeout", "7m", "./test/sam")},
+	{"tape library over the wire, race detector and invariants", 8 * time.Minute, built("race invariants", "-timeout", "7m", "./test/tape")},
 	{"soak, short", 5 * time.Minute, built("invariants", "-timeout", "4m", "./test/soak", "-args", "-duration", "60s")},
 	{"abuse", 8 * time.Minute, goTest("-count=1", "-tags", "system", "-timeout", "7m", "./test/abuse/...")},
-	{"crash, short", 3 * time.Minute, goTest("-count=1", "-tags", "system", "-timeout", "150s", "./test/crash")},
+	{"crash, short", 5 * time.Minute, goTest("-count=1", "-tags", "system", "-timeout", "4m", "./test/crash")},
 	{"Linux initiator", 10 * time.Minute, goTest("-count=1", "-tags", "vm", "-timeout", "9m", "./test/vm/disk", "./test/vm/multipath")},
+	{"tape programs on Linux", 12 * time.Minute, goTest("-count=1", "-tags", "vm", "-timeout", "11m", "./test/vm/tape")},
 	{"fuzz", 20 * time.Minute, commands([]string{"make", "fuzz", "FUZZTIME=15s"})},
-	{"bench smoke", 3 * time.Minute, commands([]string{"make", "bench", "BENCH=-smoke"})},
+	{"bench smoke", 3 * time.Minute, commands([]string{"make", "bench", "BENCH=-smoke"}, []string{"make", "bench-tape", "BENCH=-smoke"})},
 }
 
 func main() {

@@ -217,7 +217,6 @@ func (d *Drive) readVariable(c *core.Command, n int) error {
 	g.seal(in, o)
 	length := o.Length + g.size()
 	c.InLen = min(n, length)
-	c.DataValid = true
 	d.stats.BlocksRead.Add(1)
 	d.stats.BytesRead.Add(uint64(min(n, o.Length)))
 	switch {
@@ -226,6 +225,7 @@ func (d *Drive) readVariable(c *core.Command, n int) error {
 	case c.CDB[1]&sili != 0 && (length < n || d.blockLen.Load() == 0):
 		return nil
 	}
+	c.DataValid = true
 	return badLength(int64(n) - int64(length))
 }
 
@@ -244,7 +244,7 @@ func (d *Drive) readFixed(c *core.Command, count, done int) error {
 	unit := block + g.size()
 	// ends makes what has been read the Data-In.
 	ends := func(err error) error {
-		c.InLen, c.DataValid = done*unit, done > 0
+		c.InLen, c.DataValid = done*unit, done > 0 && err != nil
 		return err
 	}
 	for ; done < count; done++ {
@@ -332,8 +332,9 @@ func (d *Drive) readReverse(c *core.Command, n int) error {
 			return err
 		}
 		if c.CDB[1]&fixed == 0 {
-			c.InLen, c.DataValid = min(n, length), true
+			c.InLen = min(n, length)
 			if length != n && (c.CDB[1]&sili == 0 || length > n && d.blockLen.Load() != 0) {
+				c.DataValid = true
 				return badLength(int64(n) - int64(length))
 			}
 		} else if length != block {

@@ -5,6 +5,7 @@ package tape
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,9 +21,9 @@ func TestBlankTape(t *testing.T) {
 	d := l.blank(big, 0)
 	well := 0
 	for range 3 {
-		out, ok := d.try("dd if=$T bs=64k count=1 | wc -c")
-		if n := lastLine(out); n != "0" {
-			t.Errorf("a read of blank tape gives %s bytes", n)
+		out, ok := d.try("dd if=$T bs=64k count=1 status=none | wc -c")
+		if !slices.Contains(strings.Fields(out), "0") {
+			t.Errorf("a read of blank tape: %s", out)
 		}
 		if ok {
 			well++
