@@ -12,8 +12,9 @@
 //	robot.go     the side of the robot: Insert, Remove, Eject, State
 //	load.go      loading and unloading
 //	operation.go immediate operations, times of motion
-//	position.go  READ POSITION, LOCATE, SPACE, REWIND
-//	read.go, write.go, erase.go, format.go, verify.go
+//	position.go  where the tape stands: READ POSITION, LOCATE, REWIND; space.go
+//	read.go, write.go, append.go, erase.go, format.go, verify.go
+//	partition.go the Medium Partition page, and what FORMAT MEDIUM makes of it
 //	modes.go     mode pages, header and block descriptor
 //	errors.go    what errors of the medium are as sense data
 //
