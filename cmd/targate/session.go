@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"text/tabwriter"
 	"time"
@@ -113,10 +114,10 @@ func sessionDropCommand() *cobra.Command {
 func endCommand(verb, short, path string, fill func(*api.SessionRequest) error) *cobra.Command {
 	var f serverFlags
 	var q api.SessionRequest
-	c := &cobra.Command{Use: verb + " (SESSION | --target IQN)", Short: short, Args: cobra.MaximumNArgs(1),
+	c := &cobra.Command{Use: verb + " (SESSION | --target IQN | --device NAME)", Short: short, Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			if (len(args) == 0) == (q.Target == "") {
-				return failf(exitUsage, "name one session, by its number in \"targate session list\", or a target")
+			if ways := append(slices.Clone(args), slices.DeleteFunc([]string{q.Target, q.Device}, func(s string) bool { return s == "" })...); len(ways) != 1 {
+				return failf(exitUsage, "name one session, by its number in \"targate session list\", or a target, or a device")
 			}
 			if len(args) == 1 {
 				n, err := strconv.ParseUint(args[0], 10, 16)
@@ -141,5 +142,6 @@ func endCommand(verb, short, path string, fill func(*api.SessionRequest) error) 
 		}}
 	f.add(c)
 	c.Flags().StringVar(&q.Target, "target", "", "all sessions of this target")
+	c.Flags().StringVar(&q.Device, "device", "", "all sessions that see this device")
 	return c
 }

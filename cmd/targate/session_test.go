@@ -81,12 +81,20 @@ targets: [{iqn: 'iqn.2026-11.org.targate:u', luns: {0: ram0}}]
 		t.Errorf("event %d, want 3", e)
 	}
 	<-sessions[bob].Done()
-	for want, args := range map[int][]string{
-		exitNotFound: {"drop", "999"},
-		exitUsage:    {"drop"},
+	for args, want := range map[string]int{
+		"drop 999":                            exitNotFound,
+		"drop --device ram9":                  exitNotFound,
+		"drop":                                exitUsage,
+		"drop x":                              exitUsage,
+		"drop --device ram0 --target " + iqnU: exitUsage,
 	} {
-		if out, code := session(args...); code != want {
+		if out, code := session(strings.Fields(args)...); code != want {
 			t.Errorf("%v: exit code %d, want %d: %s", args, code, want, out)
 		}
 	}
+	last := dial(t, d.Portal, iqnU, bob, nil)
+	if out, code := session("drop", "--device", "ram0"); code != exitOK || out != "1 sessions\n" {
+		t.Errorf("drop: exit code %d: %s", code, out)
+	}
+	<-last.Done()
 }
