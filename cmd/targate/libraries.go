@@ -50,7 +50,7 @@ var libraryCollection = config.Collection{
 		{Name: "segment_size", Type: config.Size, Default: int64(cartridge.DefaultSegment), Check: checkSegment,
 			Doc: "How large the files of new cartridges become, 64KiB to 1GiB."},
 		{Name: "personalities", Type: config.Path,
-			Doc: "A directory of models of your own, beside those of the program: see [models](models.md)."},
+			Doc: "A directory of models of your own, beside those of the program: see [models of your own](models.md#models-of-your-own)."},
 	}, faultKeys...),
 	Members: libraryMembers,
 	Check:   checkLibrary,
