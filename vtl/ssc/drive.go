@@ -45,6 +45,7 @@ type Drive struct {
 	clock    timestamp
 	doing    atomic.Uint32 // the activity of the command that is carried out
 	keys     encryption
+	life     lifetime
 	cleaning atomic.Bool // the drive wants to be cleaned
 
 	blockLen atomic.Uint32 // BLOCK LENGTH of the block descriptor; 0: variable
@@ -136,6 +137,9 @@ func (d *Drive) Profile() core.Profile {
 // Attach takes the core's side (core.Handler).
 func (d *Drive) Attach(h core.Host) error {
 	d.host = h
+	if err := d.life.begin(h.State()); err != nil {
+		d.log.Warn("the counters of a drive begin anew", "err", err)
+	}
 	return d.Device.Attach(h)
 }
 
@@ -168,6 +172,9 @@ func (d *Drive) Close() error {
 	d.work.Wait()
 	d.tape <- struct{}{}
 	defer d.release()
+	if d.host != nil {
+		d.outlive(func(*lifeCounts) {})
+	}
 	return d.unmount()
 }
 

@@ -101,6 +101,7 @@ func (d *Drive) loadIn(ctx context.Context, by *core.Path, progress func(float64
 	d.partitioning = m.partitioning()
 	d.mu.Unlock()
 	d.stats.Loads.Add(1)
+	d.outlive(func(c *lifeCounts) { c.loads++ })
 	return nil
 }
 
@@ -133,6 +134,7 @@ func (d *Drive) clean(ctx context.Context, progress func(float64)) error {
 	d.cleaning.Store(false)
 	d.alerts.clear(alertCleanNow.bit())
 	d.stats.Cleanings.Add(1)
+	d.outlive(func(c *lifeCounts) { c.cleanings++ })
 	return nil
 }
 

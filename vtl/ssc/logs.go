@@ -105,21 +105,24 @@ func (d *Drive) recorded(m *mount) uint64 {
 	return m.usage.carried
 }
 
-// deviceLog is the Device Statistics log page (SSC-5, 8.2.4): what was counted since the drive was made.
+// deviceLog is the Device Statistics log page (SSC-5, 8.2.4): what was counted in the life of the drive, and since
+// it was made.
 func (d *Drive) deviceLog(*core.Command) []spc.LogParam {
 	d.mu.Lock()
-	prevented := uint64(0)
-	if len(d.prevent) > 0 {
-		prevented = 1
-	}
+	prevented := len(d.prevent) > 0
 	d.mu.Unlock()
+	life := d.life.now()
 	return []spc.LogParam{
-		counter(0x0009, d.stats.Loads.Load(), 8),
-		counter(0x000a, d.stats.WriteErrors.Load(), 8),
-		counter(0x000b, d.stats.ReadErrors.Load(), 8),
+		counter(0x0000, life.loads, 8),
+		counter(0x0001, life.cleanings, 8),
+		counter(0x0002, life.seconds/3600, 8),
+		counter(0x000c, life.cycles, 8),
+		counter(0x000d, d.stats.Loads.Load(), 8),
+		counter(0x000e, d.stats.WriteErrors.Load(), 8),
+		counter(0x000f, d.stats.ReadErrors.Load(), 8),
 		text(0x0040, d.cfg.Identity.Serial, 32),
 		text(0x0041, d.cfg.Identity.Serial, 32),
-		number(0x0080, prevented, 1),
+		number(0x0080, asNumber(prevented), 1),
 	}
 }
 

@@ -88,17 +88,22 @@ func (d *Drive) rows() []ops.Op[*Drive] {
 		if o.Code == opModeSelect6 || o.Code == opModeSelect10 { // what follows is by its values
 			o.Gate |= core.Serial
 		}
-		list = append(list, o)
+		list = append(list, d.timed(o))
 	}
 	for _, r := range slices.Concat(tables...) {
 		if r.when != nil && !r.when(d) {
 			continue
 		}
-		if t := d.model.Timeouts[r.Name]; t != 0 {
-			r.Timeout = t
-		}
 		r.Len = d.guarded(r.Row)
-		list = append(list, r.Op)
+		list = append(list, d.timed(r.Op))
 	}
 	return list
+}
+
+// timed is o with the timeout that the model recommends.
+func (d *Drive) timed(o ops.Op[*Drive]) ops.Op[*Drive] {
+	if t := d.model.Timeouts[o.Name]; t != 0 {
+		o.Timeout = t
+	}
+	return o
 }

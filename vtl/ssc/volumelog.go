@@ -40,9 +40,11 @@ func (d *Drive) volumeLog(*core.Command) []spc.LogParam {
 			text(0x0045, volumePersonality(media.Name), 9),
 			number(0x0080, asNumber(m.readOnly), 1),
 			number(0x0081, asNumber(m.cart.WORM()), 1),
-			m.perPartition(0x0202, func(p int) uint64 { return megabytes(m.medium.Partition(p).Capacity) }),
-			m.perPartition(0x0203, func(p int) uint64 { return megabytes(m.medium.Partition(p).Used) }),
-			m.perPartition(0x0204, func(p int) uint64 {
+			m.perPartition(0x0200, 6, func(p int) uint64 { return m.firstOf(p, attrEncrypted) }),
+			m.perPartition(0x0201, 6, func(p int) uint64 { return m.firstOf(p, attrPlain) }),
+			m.perPartition(0x0202, 4, func(p int) uint64 { return megabytes(m.medium.Partition(p).Capacity) }),
+			m.perPartition(0x0203, 4, func(p int) uint64 { return megabytes(m.medium.Partition(p).Used) }),
+			m.perPartition(0x0204, 4, func(p int) uint64 {
 				q := m.medium.Partition(p)
 				return megabytes(q.Capacity - q.Used)
 			}),
@@ -61,14 +63,23 @@ func asNumber(b bool) uint64 {
 	return 0
 }
 
+// firstOf is the object that attribute id of partition p names, all ones for none.
+func (m *mount) firstOf(p int, id uint16) uint64 {
+	if v, ok := m.kept(p, id); ok {
+		return v
+	}
+	return noneRecorded
+}
+
 // perPartition is a log parameter of one record for each partition: its length without the first byte, the
-// partition number, and a value of four bytes. FFFFFFFFh would say that there is no end of data.
-func (m *mount) perPartition(code uint16, value func(p int) uint64) spc.LogParam {
-	const record = 8
+// partition number, and a value of size bytes, all ones when it is larger. A capacity of all ones would say that there
+// is no end of data; none is that large.
+func (m *mount) perPartition(code uint16, size int, value func(p int) uint64) spc.LogParam {
 	var b []byte
 	for p := range m.medium.Partitions() {
-		b = append(b, record-1, 0, 0, byte(p))
-		b = binary.BigEndian.AppendUint32(b, uint32(min(value(p), 0xfffffffe)))
+		b = append(b, byte(3+size), 0, 0, byte(p))
+		v := binary.BigEndian.AppendUint64(nil, min(value(p), 1<<(8*size)-1))
+		b = append(b, v[8-size:]...)
 	}
 	return spc.LogParam{Code: code, Format: spc.BinaryList, Value: b}
 }
