@@ -236,3 +236,24 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// A block that is longer than what was asked for: INFORMATION is negative, in the width of its field. Other
+// numbers of 64 bits have no place in fixed format.
+func TestNegativeLength(t *testing.T) {
+	e := &Error{ILI: true, Info: ^uint64(0) - 511, HasInfo: true}
+	for _, c := range []struct {
+		descriptor bool
+		want       string
+	}{
+		{false, "f00020fffffe000a00000000000000000000"},
+		{true, "7200000000000010" + "000a8000fffffffffffffe00" + "04020020"},
+	} {
+		if got := hex.EncodeToString(e.Append(nil, c.descriptor)); got != c.want {
+			t.Errorf("descriptor %v: %s, want %s", c.descriptor, got, c.want)
+		}
+	}
+	e.ILI = false
+	if b := e.Append(nil, false); b[0] != 0x70 {
+		t.Errorf("an LBA of 64 bits in fixed format: % x", b)
+	}
+}

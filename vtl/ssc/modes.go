@@ -314,7 +314,11 @@ func (d *Drive) extensionPage() spc.ModePage {
 		},
 		Apply: func(b []byte) {
 			d.settings.pews.Store(uint32(binary.BigEndian.Uint16(b[pews:])))
-			d.settings.appendOnly.Store(b[write]&0xf0 == appendOnly)
+			loaded := false
+			d.look(func(m *mount) { loaded = m != nil })
+			if on := b[write]&0xf0 == appendOnly; on || !loaded { // no reset ends it, nor RTD
+				d.settings.appendOnly.Store(on)
+			}
 		},
 		Live: func(b []byte) {
 			b[write] &^= 0xf0
