@@ -3,6 +3,7 @@ package ssc
 import (
 	"bytes"
 	"context"
+	"hash/crc32"
 
 	"github.com/targate/targate/core"
 	"github.com/targate/targate/core/sense"
@@ -57,6 +58,7 @@ type verification struct {
 	bytes             int64 // what INFORMATION counts when it is not blocks or filemarks
 	keys              *keySet
 	guard             guard // behind each block of same
+	method            bool  // VLBPM: the block must fit the CRC32C that was recorded with it
 }
 
 // verify is VERIFY (SSC-5, 6.10 and 7.19) of n blocks, bytes or filemarks.
@@ -70,6 +72,7 @@ func (d *Drive) verify(c *core.Command, n int) error {
 	if v.compare {
 		v.guard = d.writeGuard()
 	}
+	v.method = flags&vlbpm != 0
 	switch {
 	case flags&vlbpm != 0 && d.readGuard().method == guardNone:
 		return sense.FieldBit(1, 4)
@@ -110,7 +113,11 @@ func (d *Drive) runVerify(ctx context.Context, v verification) error {
 		o, err := m.medium.Read(m.partition, m.object, nil, nil)
 		if err == nil && o.Kind == medium.Block {
 			b := d.room(o.Length)
-			if o, err = m.readObject(m.object, b, v.keys); err == nil {
+			o, err = m.readObject(m.object, b, v.keys)
+			if err == nil && v.method && crc32.Checksum(b, castagnoli) != o.CRC {
+				err = medium.ErrCorrupt
+			}
+			if err == nil {
 				if err := d.compare(&v, b, rest); err != nil {
 					return err
 				}
