@@ -9,15 +9,17 @@ import (
 // length there is, and cartridges for it that are filled in a moment.
 const (
 	TestDrive = "test-td8"
-	// SmallBytes is the capacity of a cartridge whose barcode ends in T8, or TY for WORM: enough
-	// for the 1000 blocks that btape writes to its second one. TinyBytes is that of one that ends in
-	// U8, or UY.
+	// SmallBytes is the capacity of a cartridge whose barcode ends in T8, or TY for WORM;
+	// TinyBytes that of one that ends in U8, or UY. One that ends in V8 holds the 10,000 records that
+	// btape wants on the first of two cartridges.
 	SmallBytes = 80_000_000
 	TinyBytes  = 4_000_000
 )
 
 const tapeModels = `media:
   - {name: TEST-80M, density: 0x5E, type: 0x88, capacity: 80MB, suffix: T8, worm_type: 0x8C, worm_suffix: TY, partitions: 4,
+     length: 960, width: 127, wraps: 208, mam: 16352, vendor: TARGATE}
+  - {name: TEST-360M, density: 0x5E, type: 0x88, capacity: 360MB, suffix: V8, partitions: 4,
      length: 960, width: 127, wraps: 208, mam: 16352, vendor: TARGATE}
   - {name: TEST-4M, density: 0x5E, type: 0x88, capacity: 4MB, suffix: U8, worm_type: 0x8C, worm_suffix: UY, partitions: 4,
      length: 960, width: 127, wraps: 208, mam: 16352, vendor: TARGATE}
@@ -29,6 +31,7 @@ drive:
   early_warning: 1MB
   supports:
     - {media: TEST-80M, write: true, worm: true}
+    - {media: TEST-360M, write: true}
     - {media: TEST-4M, write: true, worm: true}
     - {media: LTO-8, write: true, worm: true}
     - {media: LTO-7}

@@ -120,7 +120,10 @@ func TestCH(t *testing.T) {
 		}
 		return all
 	}
-	want := []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}
+	var want []int
+	for i := range empty - 1 {
+		want = append(want, i)
+	}
 	if got := full(chSlot, slots); !slices.Equal(got, want) {
 		t.Errorf("full slots %v, want %v", got, want)
 	}
@@ -128,17 +131,17 @@ func TestCH(t *testing.T) {
 	if got := full(chDrive, 2); !slices.Equal(got, []int{0}) {
 		t.Errorf("full drives %v", got)
 	}
-	contains(t, l.ch("element %d 0", chDrive), "TG0001T8")
+	contains(t, l.ch("element %d 0", chDrive), "TG0001V8")
 	vm.Sh(t, "mt -f "+l.tapes[0]+" offline")
 	if !*peer {
 		l.ch("position %d %d", chSlot, 3)
-		// Out of the drive into slot 12, and the cartridge of slot 2 into the drive.
-		l.ch("exchange %d %d %d %d %d %d", chSlot, 1, chDrive, 0, chSlot, 11)
-		contains(t, l.ch("element %d 0", chDrive), "TG0002T8")
-		contains(t, l.ch("element %d 11", chSlot), "TG0001T8")
+		// Out of the drive into an empty slot, and the cartridge of slot 2 into the drive.
+		l.ch("exchange %d %d %d %d %d %d", chSlot, 1, chDrive, 0, chSlot, empty-1)
+		contains(t, l.ch("element %d 0", chDrive), "TG0002V8")
+		contains(t, l.ch("element %d %d", chSlot, empty-1), "TG0001V8")
 		vm.Sh(t, "mt -f "+l.tapes[0]+" offline")
 		l.ch("move %d 0 %d 1", chDrive, chSlot)
-		l.ch("move %d 11 %d 0", chSlot, chSlot)
+		l.ch("move %d %d %d 0", chSlot, empty-1, chSlot)
 	} else {
 		l.ch("move %d 0 %d 0", chDrive, chSlot)
 	}

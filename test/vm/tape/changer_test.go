@@ -42,14 +42,14 @@ func TestMtx(t *testing.T) {
 	l := open(t, "")
 	contains(t, l.mtx("inquiry"), "Product Type: Medium Changer")
 	contains(t, l.mtx("status"), fmt.Sprintf("2 Drives, %d Slots ( %d Import/Export )", slots+mailslots, mailslots),
-		"Data Transfer Element 0:Empty", "Storage Element 1:Full :VolumeTag=TG0001T8", fmt.Sprintf("Storage Element %d IMPORT/EXPORT:Empty", slots+1))
+		"Data Transfer Element 0:Empty", "Storage Element 1:Full :VolumeTag=TG0001V8", fmt.Sprintf("Storage Element %d IMPORT/EXPORT:Empty", slots+1))
 	l.mtx("inventory")
 
 	l.run("load and unload", func(t *testing.T) {
 		l.mtx("load 1 0")
 		l.mtx("load 2 1")
-		contains(t, l.mtx("status"), "Data Transfer Element 0:Full (Storage Element 1 Loaded):VolumeTag = TG0001T8",
-			"Data Transfer Element 1:Full (Storage Element 2 Loaded):VolumeTag = TG0002T8", "Storage Element 1:Empty")
+		contains(t, l.mtx("status"), "Data Transfer Element 0:Full (Storage Element 1 Loaded):VolumeTag = TG0001V8",
+			"Data Transfer Element 1:Full (Storage Element 2 Loaded):VolumeTag = TG0002V8", "Storage Element 1:Empty")
 		vm.Sh(t, "mt -f "+l.tapes[0]+" offline; mt -f "+l.tapes[1]+" offline")
 		l.mtx("unload 1 0")
 		l.mtx("unload 2 1")
@@ -64,14 +64,14 @@ func TestMtx(t *testing.T) {
 	})
 	l.run("transfer", func(t *testing.T) {
 		l.mtx("transfer 1 %d", empty)
-		if s := l.inSlots(); s[1] != "" || s[empty] != "TG0001T8" {
+		if s := l.inSlots(); s[1] != "" || s[empty] != "TG0001V8" {
 			t.Errorf("the slots hold %q", s)
 		}
 		l.mtx("transfer %d 1", empty)
 	})
 	l.run("mailslot", func(t *testing.T) {
 		l.mtx("transfer 2 %d", slots+1)
-		contains(t, l.mtx("status"), fmt.Sprintf("Storage Element %d IMPORT/EXPORT:Full :VolumeTag=TG0002T8", slots+1))
+		contains(t, l.mtx("status"), fmt.Sprintf("Storage Element %d IMPORT/EXPORT:Full :VolumeTag=TG0002V8", slots+1))
 		l.mtx("transfer %d 2", slots+1)
 	})
 	l.run("refusals", func(t *testing.T) {
@@ -93,7 +93,7 @@ func TestMtx(t *testing.T) {
 	l.run("exchange", func(t *testing.T) {
 		l.mtx("exchange 1 2 %d", empty)
 		s := l.inSlots()
-		if s[1] != "" || s[2] != "TG0001T8" || s[empty] != "TG0002T8" {
+		if s[1] != "" || s[2] != "TG0001V8" || s[empty] != "TG0002V8" {
 			t.Errorf("after an exchange the slots hold %q", s)
 		}
 		l.mtx("transfer 2 1")
@@ -105,7 +105,7 @@ func TestMtx(t *testing.T) {
 		l.mtx("eepos 0 transfer %d 2", slots+1)
 	})
 	l.run("barcodes", func(t *testing.T) {
-		want := []string{"", "TG0001T8", "TG0002T8", "TG0003T8"}
+		want := []string{"", "TG0001V8", "TG0002V8", "TG0003T8"}
 		if got := l.inSlots(); fmt.Sprint(got[:4]) != fmt.Sprint(want) {
 			t.Errorf("the slots hold %q", got)
 		}
@@ -121,7 +121,7 @@ func TestChangerCommands(t *testing.T) {
 		{"position to element", "sg_raw % 2b 00 00 00 10 00 00 00 00 00"},
 		{"initialize element status with range", "sg_raw % 37 00 00 00 00 00 00 00 00 00"},
 		{"initialize element status with range, vendor's code", "sg_raw % e7 00 00 00 00 00 00 00 00 00"},
-		{"request volume element address", "(printf TG0002T8; head -c 32 /dev/zero) | sg_raw -s 40 % b6 00 00 00 00 05 00 00 00 28 00 00 && sg_raw -r 255 % b5 10 00 00 00 ff 00 00 00 ff 00 00"},
+		{"request volume element address", "(printf TG0002V8; head -c 32 /dev/zero) | sg_raw -s 40 % b6 00 00 00 00 05 00 00 00 28 00 00 && sg_raw -r 255 % b5 10 00 00 00 ff 00 00 00 ff 00 00"},
 		{"log sense", "sg_logs -a %"},
 		{"TapeAlert", "sg_logs -p 0x2e %"},
 		{"reserve and release", "sg_raw % 16 00 00 00 00 00 && sg_raw % 17 00 00 00 00 00"},

@@ -96,6 +96,7 @@ func TestMt(t *testing.T) {
 			t.Errorf("on line after mt offline: %s", out)
 		}
 		d.mt("load")
+		d.mt("rewind") // the one who loads is told of no new medium
 		d.at(0, 0)
 		contains(t, d.mt("status"), "BOT", "ONLINE")
 	})

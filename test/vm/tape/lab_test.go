@@ -27,10 +27,11 @@ const (
 	slots, mailslots = 16, 2
 
 	// Slots by what their cartridges hold.
-	small = 1  // to 4: daemon.SmallBytes; btape takes those of slots 1 and 2
-	big   = 5  // to 8: more than any test writes
-	worm  = 9  // as small
-	empty = 11 // to slots; a cleaning cartridge is in the one before
+	fills = 1  // and 2, where btape looks for them
+	small = 3  // to 6: daemon.SmallBytes
+	big   = 7  // to 10: more than any test writes
+	worm  = 11 // as small
+	empty = 13 // to slots; a cleaning cartridge is in the one before
 )
 
 const config = `libraries:
@@ -41,7 +42,7 @@ const config = `libraries:
     drives: [` + daemon.TestDrive + `, ` + daemon.TestDrive + `]
     slots: 16
     mailslots: 2
-    cartridges: ["TG0001T8-TG0004T8", "TG0005L8-TG0008L8", TG0009TY, CLN010L1]
+    cartridges: ["TG0001V8-TG0002V8", "TG0003T8-TG0006T8", "TG0007L8-TG0010L8", TG0011TY, CLN012L1]
 targets:
   - {iqn: "` + iqn + `", library: lib0}
 `
