@@ -303,9 +303,16 @@ change target iqn.2026-11.org.targate:view: group readers luns +3 lib0-drive3 re
 		t.Errorf("LUNs %v %v", luns, err)
 	}
 
-	// The library goes, and comes back with all it had.
+	// The library goes, and comes back with all it had, and what can be changed in no other way.
 	const nothing = "devices: []\n"
-	for _, c := range []struct{ config, change string }{{nothing, "remove library lib0"}, {oneLibrary, "add library lib0: 3 devices"}} {
+	other := strings.Replace(oneLibrary, "slots: 6", "slots: 6\n    serial: MINE0001\n    compression: lz4", 1)
+	if err := d.Write(other); err != nil {
+		t.Fatal(err)
+	}
+	if _, errs, code := program(t, dir, "apply", d.Config); code != exitConflict || !strings.Contains(errs, "serial cannot change") || !strings.Contains(errs, "compression cannot change") {
+		t.Errorf("apply: exit code %d %s", code, errs)
+	}
+	for _, c := range []struct{ config, change string }{{nothing, "remove library lib0"}, {other, "add library lib0: 3 devices"}} {
 		if err := d.Write(c.config); err != nil {
 			t.Fatal(err)
 		}
@@ -319,6 +326,9 @@ change target iqn.2026-11.org.targate:view: group readers luns +3 lib0-drive3 re
 	}
 	if out, _, _ := typed(t, dir, "tape list"); strings.Count(out, "\n") != 6 {
 		t.Error(out)
+	}
+	if out, _, _ := typed(t, dir, "library list"); !strings.Contains(out, "MINE0001") || !strings.HasPrefix(serial(t, s, 0), "MINE0001") {
+		t.Errorf("%s, serial number %q", out, serial(t, s, 0))
 	}
 }
 
