@@ -67,10 +67,10 @@ bench: build ## speed, alternating with tgtd (flags: make bench BENCH="-targets 
 bench-tape: build ## speed of the tape library, alternating with tgtd's tape and with a disk
 	@go build -o bin/bench ./test/bench && TARGATE=bin/targate bin/bench -tape $(BENCH)
 
-bench-allocs: ## 0 allocations for each 4 KiB READ and WRITE
-	@out=$$(go test -count=1 -v -run Alloc ./core/... ./gateway/... ./handlers/...) || { echo "$$out"; exit 1; }; \
+bench-allocs: ## 0 allocations for each 4 KiB READ and WRITE, and each block of a tape
+	@out=$$(go test -count=1 -v -run Alloc ./core/... ./gateway/... ./handlers/... ./vtl/ssc) || { echo "$$out"; exit 1; }; \
 	grep -E '^(---|ok)' <<<"$$out" | grep -v 'no tests to run'; \
-	echo "bench-allocs: 0 allocations for each 4 KiB READ and WRITE in $$(grep -c '^--- PASS' <<<"$$out") tests"
+	echo "bench-allocs: 0 allocations for each 4 KiB READ and WRITE and each block of a tape in $$(grep -c '^--- PASS' <<<"$$out") tests"
 
 logins: build ## 10,000 logins and 1,000 sessions at once: nothing is left behind
 	$(call figure,$(SYSTEM) -timeout 10m -run '^TestLogins|^TestSessions' ./test/abuse)
