@@ -15,7 +15,10 @@ import (
 	"github.com/targate/targate/core/coretest"
 	"github.com/targate/targate/core/sbc"
 	"github.com/targate/targate/handlers/mem"
+	"github.com/targate/targate/vtl/library"
+	"github.com/targate/targate/vtl/library/librarytest"
 	"github.com/targate/targate/vtl/personality"
+	"github.com/targate/targate/vtl/smc"
 	"github.com/targate/targate/vtl/ssc"
 )
 
@@ -48,6 +51,11 @@ The suites are those of iscsi-test-cu, which make conformance runs; single tests
 what tests it. For every command besides: each reserved bit (vtl/ssc TestReservedBits), arbitrary CDBs (vtl/ssc FuzzCommand), what
 REPORT SUPPORTED OPERATION CODES says (core TestReportOpcodesAll), the suite of all handlers (vtl/ssc TestHandler), and the
 cases on the wire of make conformance-tape.
+`},
+	{name: "a medium changer", covers: "changer-commands.yaml", out: "changer-commands.md", rows: changerRows,
+		intro: `What each command does to a CDB (usage data, timeouts) is in [changer.md](../tape/changer.md); this is what tests it.
+For every command besides: each reserved bit (vtl/smc TestReservedBits), what REPORT SUPPORTED OPERATION CODES says (core
+TestReportOpcodesAll), the suite of all handlers (vtl/smc TestHandler), and the cases on the wire of make conformance-tape.
 `},
 }
 
@@ -122,6 +130,24 @@ func driveRows(t *testing.T) []*core.Row {
 		t.Fatal(err)
 	}
 	return sorted(coretest.NewUnit(t, drive, &coretest.State{}).Rows())
+}
+
+// changerRows are all commands of a medium changer.
+func changerRows(t *testing.T) []*core.Row {
+	lib, err := library.Open(librarytest.Config(t.TempDir(), 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := lib.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	changer, err := smc.New(lib, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sorted(coretest.NewUnit(t, changer, &coretest.State{}).Rows())
 }
 
 // sorted are rows in order of opcode.
