@@ -99,7 +99,7 @@ func (d *Drive) encryptionCapabilities(*core.Command) ([]byte, error) {
 		vcelb        = 0x04 // VCELB_C
 		dkad         = 0xc0 // DKAD_C: capable
 		eemc         = 0x10 // EEMC_C: external encryption is not supported
-		rdmc         = 0x08 // RDMC_C 4h: raw reading can be disabled, and is not by default
+		rdmc         = 0x02 // RDMC_C 1h: no encrypted block can be read raw
 	)
 	b := make([]byte, 16, 40)
 	b[0] = configurable
@@ -326,7 +326,7 @@ func parseSetEncryption(b []byte) (p setEncryption, err error) {
 	if len(b) < fixed+size {
 		return p, sense.ErrParamLength
 	}
-	k.key = &medium.Key{AES: [keyLen]byte(b[fixed:]), RawDecryptionDisabled: b[5]>>4&3 == 3}
+	k.key = &medium.Key{AES: [keyLen]byte(b[fixed:]), RawDecryptionDisabled: true}
 	return p, parseKAD(k.key, b, fixed+size)
 }
 
@@ -340,7 +340,7 @@ func (p *setEncryption) flags(b []byte) error {
 	)
 	f := b[5]
 	switch {
-	case f>>4&3 == 1: // RDMC: reserved
+	case f>>4&3 == 1, f>>4&3 == 2: // RDMC: reserved, and raw reading enabled
 		return sense.ParamBit(5, 5)
 	case f&sdk != 0: // no supplemental decryption keys (MSDK COUNT)
 		return sense.ParamBit(5, 3)
