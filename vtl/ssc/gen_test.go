@@ -40,6 +40,7 @@ func TestCommandTable(t *testing.T) {
 	}{
 		{"append-only mode", rowsOf(t, func(m *personality.Drive) { m.AppendOnly = false })},
 		{"encryption", rowsOf(t, func(m *personality.Drive) { m.Encryption = false })},
+		{"recommended access order", rowsOf(t, func(m *personality.Drive) { m.RAO = false })},
 		{"display", rowsOf(t, func(m *personality.Drive) { m.Display = false })},
 	}
 	want := `# Commands of a tape drive
@@ -53,7 +54,7 @@ with INVALID FIELD IN CDB. [The commands of a disk](../commands.md) explains the
 - *serial*: carried out one at a time, those of an I_T nexus in the order in which they came. None has
   *reads medium*: they move the tape, so that every reservation of another keeps them off.
 - *timeout*: of a model that says nothing of its own; the data files of the models have theirs.
-- *append-only mode*, *encryption*, *display*: only on models that have it.
+- *append-only mode*, *encryption*, *recommended access order*, *display*: only on models that have it.
 
 ` + coretest.CommandTable(rowsOf(t, nil), func(r *core.Row) (names []string) {
 		for _, w := range without {
