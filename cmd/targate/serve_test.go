@@ -365,8 +365,11 @@ func TestReload(t *testing.T) {
 		}
 	}
 	reload("colour: red\n")
-	if !strings.Contains(d.Log.String(), `targate.yaml:5:1: the configuration has no key`) {
-		t.Errorf("no word of the fault in the log:\n%s", d.Log)
+	// The log comes by a pipe, in its own time.
+	for end := time.Now().Add(limit); !strings.Contains(d.Log.String(), `targate.yaml:5:1: the configuration has no key`); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("no word of the fault in the log:\n%s", d.Log)
+		}
 	}
 	if attention(t, s, 0) != 0 {
 		t.Error("a bad file changed something")
