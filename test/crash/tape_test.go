@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -93,7 +94,57 @@ func TestKillTape(t *testing.T) {
 	if err := l.run.Stop(); err != nil {
 		t.Error(err)
 	}
+	fsck(t, l.dir)
 	figure.Report(t, "crash-tape: %d kills, %d requests acknowledged, %d in flight: nothing lost, no cartridge unreadable or in two places", l.killed, steps, inFlight)
+}
+
+// fsck has the program read every cartridge and compare it with its checksums.
+func fsck(t *testing.T, dir string) {
+	t.Helper()
+	bin, err := daemon.Binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"tape", "fsck", "--dir", filepath.Join(dir, "tapes")}
+	for i := range tapeCartridges {
+		args = append(args, fmt.Sprintf("TG%04dT8", i+1))
+	}
+	if out, err := daemon.Run(2*time.Minute, bin, args...); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestTapeModel checks what the model lets pass: a lost end, but nothing that was synchronized.
+func TestTapeModel(t *testing.T) {
+	block := func(n uint64) change { return change{at: int(n) - 1, add: object{n, 100}, tail: true} }
+	objects := func(seeds ...uint64) (o []object) {
+		for _, s := range seeds {
+			o = append(o, object{s, 100})
+		}
+		return o
+	}
+	for _, c := range []struct {
+		name  string
+		found contents
+		ok    bool
+	}{
+		{"all", contents{objects(1, 2, 3, 4), 0}, true},
+		{"the last that was not synchronized is lost", contents{objects(1, 2, 3), 0}, true},
+		{"all that was not synchronized is lost", contents{objects(1, 2), 0}, true},
+		{"one that was synchronized is lost", contents{objects(1), 0}, false},
+		{"one in the middle is lost", contents{objects(1, 2, 4), 0}, false},
+		{"one too many", contents{objects(1, 2, 3, 4, 5), 0}, false},
+		{"another label", contents{objects(1, 2), 7}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := &tape{since: []change{block(1), block(2)}}
+			m.sync()
+			m.since = []change{block(3), block(4)}
+			if err := m.settle(c.found); (err == nil) != c.ok {
+				t.Errorf("%v", err)
+			}
+		})
+	}
 }
 
 // tapeIdentities is what INQUIRY says of the changer and the drives.
