@@ -222,6 +222,15 @@ func (c *tape) now() contents {
 	return s
 }
 
+// record is the recording of o as object number at. What it overwrites goes first: that can be all
+// that a kill leaves of it, with the old end in an older generation.
+func (c *tape) record(at int, o object) {
+	if at < len(c.now().objects) {
+		c.since = append(c.since, change{at: at})
+	}
+	c.since = append(c.since, change{at: at, add: o, tail: true})
+}
+
 func (c *tape) sync() { c.synced, c.since = c.now(), nil }
 
 // settle finds which of the states is there.
@@ -364,7 +373,7 @@ func (w *recorder) step(ctx context.Context) error {
 	case n < 50:
 		w.last++
 		o := object{seed: w.last, length: minRecorded + w.rand.IntN(maxRecorded)}
-		c.since = append(c.since, change{at: w.at, add: o, tail: true})
+		c.record(w.at, o)
 		if err := w.do(ctx, []byte{0x0a, 0, 0, byte(o.length >> 8), byte(o.length), 0}, o.data()); err != nil {
 			return err
 		}
@@ -412,7 +421,7 @@ func (w *recorder) filemarks(ctx context.Context, c *tape, n int, immediate bool
 		cdb[1] = 1
 	}
 	for i := range n {
-		c.since = append(c.since, change{at: w.at + i, tail: true})
+		c.record(w.at+i, object{})
 	}
 	if err := w.do(ctx, cdb, nil); err != nil {
 		return err
