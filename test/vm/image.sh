@@ -18,12 +18,12 @@ packages=(
   findutils diffutils hostname tar gzip busybox-static
   open-iscsi sg3-utils lsscsi                         # the initiator, raw commands
   e2fsprogs xfsprogs                                  # file systems
-  dmsetup                                             # multipath
+  dmsetup fio                                         # multipath, verified I/O
   mt-st mtx stenc                                     # tapes, changers, encryption keys
   bacula-director bacula-director-sqlite3 bacula-sd bacula-fd bacula-console sqlite3
 )
 # What they depend on and nothing in the guest needs; apt is told that it is there.
-absent=(adduser bsd-mailx dbconfig-no-thanks debconf file init-system-helpers perl sysvinit-utils ucf)
+absent=(adduser bsd-mailx dbconfig-no-thanks debconf file init-system-helpers perl python3 sysvinit-utils ucf)
 say() { echo "image.sh: $*" >&2; }
 
 mkdir -p "$cache"
@@ -34,7 +34,7 @@ if [ -e "$out/complete" ]; then echo "$out"; exit 0; fi
 debs=$cache/debs
 mkdir -p "$debs/archives/partial" "$debs/state/lists/partial"
 for p in "${absent[@]}"; do
-  printf 'Package: %s\nStatus: install ok installed\nArchitecture: all\nVersion: 99\nMaintainer: none\nDescription: none\n\n' "$p"
+  printf 'Package: %s\nStatus: install ok installed\nArchitecture: amd64\nMulti-Arch: allowed\nVersion: 99\nMaintainer: none\nDescription: none\n\n' "$p"
 done >"$debs/state/status"
 apt() {
   apt-get -qq -y -o Dir::State="$debs/state" -o Dir::State::status="$debs/state/status" \

@@ -106,18 +106,16 @@ func paths(t *testing.T, settings map[string]string) (l, r path) {
 	return login(t, alice, left, settings), login(t, bob, right, settings)
 }
 
-// work writes a file to dev over and over, and reads it back each time, until /tmp/stop
-// is there; each round adds a line to /tmp/rounds.
+// work has fio write blocks all over dev, several at a time, and verify them, over and over until
+// /tmp/stop is there; each round adds a line to /tmp/rounds.
 func work(t *testing.T, dev string) (end func()) {
 	t.Helper()
 	vm.Sh(t, `rm -f /tmp/stop /tmp/rounds /tmp/result; touch /tmp/rounds
 		(n=0
 		while [ ! -e /tmp/stop ]; do
 			n=$((n+1))
-			head -c 256k /dev/urandom >/tmp/want || break
-			dd if=/tmp/want of=`+dev+` bs=64k oflag=direct conv=notrunc status=none || break
-			dd if=`+dev+` of=/tmp/have bs=64k count=4 iflag=direct status=none || break
-			cmp /tmp/want /tmp/have || break
+			fio --name=work --filename=`+dev+` --size=2M --rw=randwrite --bs=16k --iodepth=8 --ioengine=libaio --direct=1 \
+				--verify=crc32c --verify_fatal=1 --randseed=$n --thread --output=/tmp/fio.log || { cat /tmp/fio.log; break; }
 			echo $n >>/tmp/rounds
 		done
 		[ -e /tmp/stop ] && echo good >/tmp/result || echo bad >/tmp/result) >/tmp/work.log 2>&1 </dev/null &`)
