@@ -50,7 +50,7 @@ conformance-sam: build ## our own cases for SAM, SPC, SBC and iSCSI, over the wi
 	$(call figure,$(SYSTEM) -timeout 15m ./test/sam)
 
 conformance-tape: build ## the tape library on the wire: SSC, SMC, and what each client sends
-	$(call figure,$(SYSTEM) -timeout 5m ./test/tape)
+	$(call figure,$(SYSTEM) -timeout 15m ./test/tape)
 
 vm: build vm-image ## the Linux kernel initiator, in a user-mode-linux guest
 	$(call figure,go test -count=1 -v -tags vm -timeout 8m ./test/vm/disk ./test/vm/multipath)
