@@ -20,7 +20,7 @@ func (h *host) prepare(kind string) {
 		if !ok {
 			h.t.Fatalf("no kind of cartridge %q", kind)
 		}
-		want = numbered(k.barcode, 0)
+		want = k.barcode
 		if kind == "worm" {
 			if want = numbered(k.barcode, lab.worms); lab.worms == k.count {
 				h.t.Fatal("no WORM cartridge is left")
