@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/targate/targate/test/figure"
 	"github.com/targate/targate/test/vm"
 )
 
@@ -164,5 +163,4 @@ until echo version | timeout 5 bconsole -c /etc/bacula/bconsole.conf 2>&1; do sl
 	cmp /tmp/a /tmp/b || { diff /tmp/a /tmp/b | head -n 20; exit 1; }
 	done`)
 	noErrors(t, vm.Sh(t, "cat /tmp/bacula.log"))
-	figure.Report(t, "vm-tape: st, ch, mt, mtx, tar, stenc, sg3_utils, btape and Bacula find nothing wrong")
 }

@@ -106,6 +106,8 @@ type library struct {
 	told   string // what the kernel may say
 }
 
+var opened, failed int // tests
+
 // open logs in and finds the nodes; at the end of the test all cartridges go home and the kernel
 // must have said nothing that matches complaints but for allowed.
 func open(t *testing.T, allowed string) *library {
@@ -117,6 +119,10 @@ func open(t *testing.T, allowed string) *library {
 	t.Cleanup(func() {
 		l.quiet()
 		l.home()
+		opened++
+		if t.Failed() {
+			failed++
+		}
 	})
 	return l
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/targate/targate/test/figure"
 	"github.com/targate/targate/test/vm"
 )
 
@@ -128,4 +129,9 @@ func TestCommands(t *testing.T) {
 		})
 	}
 	d.unload(big)
+}
+
+// TestFigure is the last one.
+func TestFigure(t *testing.T) {
+	figure.Report(t, "vm-tape: %d of %d tests pass: Linux st, ch and sg, mt, mtx, tar, stenc, sg3_utils, btape and Bacula", opened-failed, opened)
 }
