@@ -217,8 +217,7 @@ func (m *Cartridge) readDirect(s spot, dst []byte) (o medium.Object, done bool, 
 	if over > len(room) || over < headerLen {
 		return o, false, nil
 	}
-	sum, err := readSummed(f, room[:over], dst[:s.stored], s.off)
-	if err != nil {
+	if err := f.ReadV([][]byte{room[:over], dst[:s.stored]}, s.off); err != nil {
 		return o, true, damage(s, err)
 	}
 	h, err := parseHeader(room[:over])
@@ -239,49 +238,12 @@ func (m *Cartridge) readDirect(s spot, dst []byte) (o medium.Object, done bool, 
 		return o, true, damage(s, errors.Join(err, errRecord))
 	}
 	o = c.describe(0)
-	if sum != o.CRC {
+	// Computing it on another goroutine while the block is being read costs more than it saves: 100 us
+	// for 256 KiB where this takes 90 and a plain pread 65.
+	if sum := crc32.Checksum(dst[:s.stored], castagnoli); sum != o.CRC {
 		return o, true, damage(s, fmt.Errorf("CRC32C %08x, it says %08x", sum, o.CRC))
 	}
 	return o, true, nil
-}
-
-// readChunk is how much readSummed reads at once.
-const readChunk = 64 << 10
-
-// readSummed reads head and block, which lie behind each other at off, and is the checksum of
-// the block. That takes a third of the time of a read from the page cache; of a long block it is
-// computed while the next part is being read.
-func readSummed(f File, head, block []byte, off int64) (uint32, error) {
-	n := min(len(block), readChunk)
-	if err := f.ReadV([][]byte{head, block[:n]}, off); err != nil {
-		return 0, err
-	}
-	if len(block) < 2*readChunk {
-		err := error(nil)
-		if n < len(block) {
-			err = readFull(f, block[n:], off+int64(len(head)+n))
-		}
-		return crc32.Checksum(block, castagnoli), err
-	}
-	parts := make(chan []byte, len(block)/readChunk+1)
-	sum := make(chan uint32, 1)
-	go func() {
-		var crc uint32
-		for b := range parts {
-			crc = crc32.Update(crc, castagnoli, b)
-		}
-		sum <- crc
-	}()
-	parts <- block[:n]
-	var err error
-	for at := n; at < len(block) && err == nil; at += n {
-		n = min(len(block)-at, readChunk)
-		if err = readFull(f, block[at:at+n], off+int64(len(head)+at)); err == nil {
-			parts <- block[at : at+n]
-		}
-	}
-	close(parts)
-	return <-sum, err
 }
 
 // damage is ErrCorrupt with the place.
