@@ -49,13 +49,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.Execute()
+	command, err := root.ExecuteC()
 	if err == nil {
 		return exitOK
 	}
 	var f *failure
 	if !errors.As(err, &f) { // from cobra: flags and arguments
-		fmt.Fprintf(stderr, "targate: %v\nRun \"targate --help\" for usage.\n", err)
+		fmt.Fprintf(stderr, "targate: %v\nUsage: %s\nRun \"%s --help\" for more.\n", err, command.UseLine(), command.CommandPath())
 		return exitUsage
 	}
 	if f.err != nil {

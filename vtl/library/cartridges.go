@@ -17,8 +17,8 @@ import (
 
 // CreateOptions say how Create makes cartridges.
 type CreateOptions struct {
-	// To is the place of the only cartridge. The zero Place is the first free slots, and
-	// the vault for those that find none.
+	// To is the place of the only cartridge. The zero Place is the first free slots that no
+	// cartridge in a drive came from, and the vault for those that find none.
 	To             Place
 	WriteProtected bool
 	// Media is the name of their kind; "" is what the media identifier says that ends the barcode,
@@ -175,7 +175,7 @@ func (l *Library) uncreate(list []*cartridge) (err error) {
 func (l *Library) blanks(barcodes []string, o CreateOptions) ([]*cartridge, error) {
 	list := make([]*cartridge, 0, len(barcodes))
 	seen := map[string]bool{}
-	next := 0 // slot to look at
+	next, homes := Place{Slot, 1}, l.inv.homes()
 	for _, barcode := range barcodes {
 		if seen[barcode] || l.inv.byBarcode[barcode] != nil {
 			return nil, fmt.Errorf("%s: %w", barcode, ErrExists)
@@ -187,13 +187,11 @@ func (l *Library) blanks(barcodes []string, o CreateOptions) ([]*cartridge, erro
 		}
 		place := o.To
 		if place == (Place{}) {
-			for next < len(l.inv.slots) && l.inv.slots[next] != nil {
-				next++
+			var ok bool
+			if place, ok = l.inv.freeFrom(next, homes); !ok {
+				place = InVault
 			}
-			place = InVault
-			if next++; next <= len(l.inv.slots) {
-				place = Place{Slot, next}
-			}
+			next = Place{Slot, max(next.N, place.N+1)}
 		}
 		id, err := newUUID()
 		if err != nil {

@@ -79,16 +79,32 @@ func (v *inventory) find(name string) (*cartridge, error) {
 	return nil, fmt.Errorf("%s: %w", name, ErrNoCartridge)
 }
 
-// free is the first empty place of kind k.
-func (v *inventory) free(k Kind) (Place, bool) {
-	list := v.slots
-	if k == Mailslot {
-		list = v.mailslots
+// free is the first empty place of kind k that no cartridge in a drive came from: there it goes
+// back to. When all others are full, ok is false.
+func (v *inventory) free(k Kind) (p Place, ok bool) {
+	return v.freeFrom(Place{k, 1}, v.homes())
+}
+
+// homes are the places that cartridges in drives came from.
+func (v *inventory) homes() map[Place]bool {
+	homes := map[Place]bool{}
+	for _, b := range v.bays {
+		if b.held != nil {
+			homes[b.held.rec.Home] = true
+		}
 	}
-	if i := slices.Index(list, nil); i >= 0 {
-		return Place{k, i + 1}, true
+	return homes
+}
+
+// freeFrom is free from p on.
+func (v *inventory) freeFrom(p Place, homes map[Place]bool) (Place, bool) {
+	for at := v.at(p); at != nil; at = v.at(p) {
+		if *at == nil && !homes[p] {
+			return p, true
+		}
+		p.N++
 	}
-	return Place{}, false
+	return p, false
 }
 
 // change is new records of cartridges: nil for those that go. The keys are their IDs.

@@ -434,3 +434,41 @@ func TestSecondProgram(t *testing.T) {
 		t.Error("two programs have one inventory")
 	}
 }
+
+// TestHomeStaysFree: a slot that a cartridge in a drive came from is not given to another that is
+// made, imported or unloaded, as mtx unload names the slot that it goes back to.
+func TestHomeStaysFree(t *testing.T) {
+	r := newRig(t, nil)
+	r.must(r.Load(bg, "TG0001L8", 1))
+	made, err := r.Create(bg, "AA0001L8-AA0030L8", CreateOptions{})
+	r.must(err)
+	r.check()
+	for _, c := range made {
+		if c.Place == p("slot:1") {
+			t.Fatalf("%s is at the home of another", c.Barcode)
+		}
+	}
+	s := r.Status()
+	if s.Slots.Full != s.Slots.Total-1 {
+		t.Errorf("%d of %d slots are full; all but one can be", s.Slots.Full, s.Slots.Total)
+	}
+	if at := made[len(made)-1].Place; at != InVault {
+		t.Errorf("the last one is at %v", at)
+	}
+	if to, err := r.Unload(bg, 1, Place{}); err != nil || to != p("slot:1") {
+		t.Errorf("unloaded to %v, %v", to, err)
+	}
+
+	r.must(r.Move(bg, p("slot:1"), p("mailslot:1")))
+	r.must(r.Load(bg, "TG0001L8", 1))
+	if to, err := r.Import(bg, "AA0030L8", Place{}); err != nil || to != p("mailslot:2") {
+		t.Errorf("imported to %v, %v", to, err)
+	}
+	if to, err := r.Import(bg, "AA0029L8", p("mailslot:1")); err != nil {
+		t.Errorf("a place that is named is free: %v, %v", to, err)
+	}
+	if to, err := r.Unload(bg, 1, Place{}); err != nil || to != p("slot:1") {
+		t.Errorf("unloaded to %v, %v", to, err)
+	}
+	r.check()
+}

@@ -45,7 +45,7 @@ type DriveStatus struct {
 	Serial    string `json:"serial"`
 	Removed   bool   `json:"removed,omitempty"`   // the bay is empty
 	Barcode   string `json:"barcode,omitempty"`   // of the cartridge in it
-	Home      Place  `json:"home"`                // where the cartridge came from, when that is known
+	Home      Place  `json:"home,omitzero"`       // where the cartridge came from, when that is known
 	Loaded    bool   `json:"loaded"`              // commands reach the medium
 	Busy      bool   `json:"busy"`                // loading, unloading, or in motion
 	Prevented bool   `json:"prevented,omitempty"` // an initiator prevents removal
@@ -69,7 +69,7 @@ type CartridgeStatus struct {
 	Cleaning       bool   `json:"cleaning,omitempty"`
 	UsesLeft       int    `json:"uses_left,omitempty"` // of a cleaning cartridge
 	Place          Place  `json:"place"`
-	Home           Place  `json:"home"`              // the slot that it was taken from last, when it is known
+	Home           Place  `json:"home,omitzero"`     // the slot that it was taken from last, when it is known
 	Missing        bool   `json:"missing,omitempty"` // its contents are not stored any more
 
 	Moves   uint64    `json:"moves"`
@@ -77,5 +77,5 @@ type CartridgeStatus struct {
 	Imports uint64    `json:"imports"`
 	Exports uint64    `json:"exports"`
 	Created time.Time `json:"created"`
-	Moved   time.Time `json:"moved"` // zero: never
+	Moved   time.Time `json:"moved,omitzero"` // zero: never
 }
