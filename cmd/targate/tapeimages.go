@@ -79,8 +79,8 @@ func tapeExportImageCommand() *cobra.Command {
 	var k keyFlag
 	var format formatFlag
 	c := &cobra.Command{Use: "export-image BARCODE FILE", Short: "Write a cartridge as a tape image of another program", Args: cobra.ExactArgs(2),
-		Long: `Write what is on a cartridge that no drive has as a tape image of another program. FILE, a
-directory for mhvtl, must not be there yet.`,
+		Long: `Write what is on a cartridge as a tape image of another program; while a drive has it, what is
+durable. FILE, a directory for mhvtl, must not be there yet.`,
 		Example: "  targate tape export-image TG0001L8 copy.tap\n  targate tape export-image TG0001L8 copy.aws --format aws",
 		RunE: func(c *cobra.Command, args []string) error {
 			to, err := format.find(func() (image.Format, error) { return formatOf(args[1]) })
