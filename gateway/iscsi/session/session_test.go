@@ -153,12 +153,13 @@ func (l *lab) start(args []datadriven.CmdArg) {
 	for _, p := range nx.Paths() { // the map is new, not changed
 		drainUA(p)
 	}
-	l.wake = make(chan struct{}, 64)
+	wake := make(chan struct{}, 64) // of this session alone: a worker may still tell the one before
+	l.wake = wake
 	if discovery {
 		nx = nil
 	}
 	l.s = New(Config{Params: p, Nexus: nx, Pool: l.pool, Window: window, Budget: 1 << 20,
-		CmdSN: 1, StatSN: 100, Notify: func() { l.wake <- struct{}{} },
+		CmdSN: 1, StatSN: 100, Notify: func() { wake <- struct{}{} },
 		Text: &text.Exchange{Answer: func(q []byte) ([]byte, error) {
 			return append([]byte("Answer="), q...), nil
 		}}, ColdReset: func() { l.cold = true }})

@@ -41,7 +41,7 @@ func (noDoor) Shutdown(context.Context) error { return nil }
 var discard = slog.New(slog.NewTextHandler(io.Discard, nil))
 
 // newServer makes a server that listens at the socket whose path is returned.
-func newServer(t *testing.T) (s *Server, dir, socket string) {
+func newServer(t *testing.T, before ...func(*Server)) (s *Server, dir, socket string) {
 	t.Helper()
 	dir = t.TempDir()
 	state, err := statedir.Open(filepath.Join(dir, "state"))
@@ -70,6 +70,9 @@ func newServer(t *testing.T) (s *Server, dir, socket string) {
 		Parse: func(file, dir string, text []byte) (*config.Model, error) {
 			return config.Parse(file, text, config.Options{Kinds: kinds, Dir: dir})
 		}})
+	for _, f := range before {
+		f(s)
+	}
 	socket = filepath.Join(dir, "s")
 	if err := s.Listen(config.Listen{Network: "unix", Address: socket}); err != nil {
 		t.Fatal(err)
@@ -253,18 +256,19 @@ func TestRoutes(t *testing.T) {
 
 // TestSlowRoute wants an answer that takes longer than the time for a question.
 func TestSlowRoute(t *testing.T) {
-	s, _, socket := newServer(t)
 	slow := make(chan struct{})
-	s.http.ReadTimeout = 20 * time.Millisecond
-	s.routes = append(s.routes, Route{Method: "POST", Path: "/v1/slow", Changes: true, Run: func(r *http.Request) (any, error) {
-		time.AfterFunc(10*s.http.ReadTimeout, func() { close(slow) })
-		select {
-		case <-slow:
-			return struct{}{}, nil
-		case <-r.Context().Done():
-			return nil, r.Context().Err()
-		}
-	}})
+	_, _, socket := newServer(t, func(s *Server) {
+		s.http.ReadTimeout = 20 * time.Millisecond
+		s.routes = append(s.routes, Route{Method: "POST", Path: "/v1/slow", Changes: true, Run: func(r *http.Request) (any, error) {
+			time.AfterFunc(10*s.http.ReadTimeout, func() { close(slow) })
+			select {
+			case <-slow:
+				return struct{}{}, nil
+			case <-r.Context().Done():
+				return nil, r.Context().Err()
+			}
+		}})
+	})
 	if err := NewClient(socket).Post(t.Context(), "/v1/slow", struct{}{}, &struct{}{}); err != nil {
 		t.Error(err)
 	}
