@@ -8,8 +8,8 @@ SHELL := bash
 # Time for each fuzz target, flags of the benchmark (BENCH=-h lists them).
 FUZZTIME ?= 60s
 BENCH    ?=
-# How often `make crash` kills, how long `make soak` works.
-KILLS    ?= 500
+# How often `make crash` kills (500 times) and `make crash-tape` (2000), how long `make soak` works.
+KILLS    ?=
 SOAK     ?= 10m
 # How targate itself is built for conformance and soak: BUILD=race, BUILD=invariants, or
 # BUILD="race invariants".
@@ -80,10 +80,10 @@ hostile: build ## hostile peers leave the others at no less than half speed
 
 crash: build ## KILLS (500) kill -9 at random instants, and a power loss at every step: nothing is lost or mixed
 	@go test -count=1 -run PowerLoss ./gateway/manage/statedir
-	$(call figure,$(SYSTEM) -timeout 30m -skip '^TestKillTape' ./test/crash -args -kills $(KILLS))
+	$(call figure,$(SYSTEM) -timeout 30m -skip '^TestKillTape' ./test/crash -args -kills $(or $(KILLS),500))
 
-crash-tape: build ## KILLS (500) kill -9 of a tape library: no filemark, cartridge or place is lost
-	$(call figure,$(SYSTEM) -timeout 60m -run '^TestKillTape' ./test/crash -args -kills $(KILLS))
+crash-tape: build ## KILLS (2000) kill -9 of a tape library: no filemark, cartridge or place is lost
+	$(call figure,$(SYSTEM) -timeout 60m -run '^TestKillTape' ./test/crash -args -kills $(or $(KILLS),2000))
 
 soak: build ## everything at once for SOAK (10m) from 16 sessions against a model of the medium
 	$(call figure,$(SYSTEM) -timeout 60m ./test/soak -args -duration $(SOAK))

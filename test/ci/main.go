@@ -53,7 +53,7 @@ var steps = []step{
 	{"crash, short", 5 * time.Minute, goTest("-count=1", "-tags", "system", "-timeout", "4m", "./test/crash")},
 	{"Linux initiator", 10 * time.Minute, goTest("-count=1", "-tags", "vm", "-timeout", "9m", "./test/vm/disk", "./test/vm/multipath")},
 	{"tape programs on Linux", 12 * time.Minute, goTest("-count=1", "-tags", "vm", "-timeout", "11m", "./test/vm/tape")},
-	{"fuzz", 20 * time.Minute, commands([]string{"make", "fuzz", "FUZZTIME=15s"})},
+	{"fuzz", 20 * time.Minute, commands([]string{"make", "fuzz", "FUZZTIME=6s"})},
 	{"bench smoke", 3 * time.Minute, commands([]string{"make", "bench", "BENCH=-smoke"}, []string{"make", "bench-tape", "BENCH=-smoke"})},
 }
 
